@@ -1,0 +1,14 @@
+"""stylegan-toon: face photos to cartoons with StyleGAN2. Importing this package imports no torch."""
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load_generator", "load_original"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("load_generator", "load_original"):
+        from stylegan_toon.pipelines import models
+
+        return getattr(models, name)
+    raise AttributeError(f"module 'stylegan_toon' has no attribute {name!r}")

@@ -1,0 +1,38 @@
+"""Which device computes, and in which precision it trains."""
+
+from pathlib import Path
+
+import torch
+
+from stylegan_toon.errors import MissingPartError
+
+CHOICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The torch device for one of CHOICES; auto prefers CUDA, then MPS, then the CPU.
+
+    Raises: MissingPartError (exit 5) when the named device is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
+    if name not in there:
+        raise MissingPartError(f"device {name!r} is not known; use one of {', '.join(CHOICES)}")
+    if not there[name]:
+        raise MissingPartError(f"device {name!r} is not available to torch {torch.__version__}; use --device cpu")
+    return torch.device(name)
+
+
+def training_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively, float32 elsewhere.
+
+    On CPUs that is AVX512_BF16 or AMX, read from /proc/cpuinfo where there is one.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu":
+        info = Path("/proc/cpuinfo")
+        flags = info.read_text(errors="replace") if info.is_file() else ""
+        return torch.bfloat16 if "avx512_bf16" in flags or "amx_bf16" in flags else torch.float32
+    return torch.float32
