@@ -1,0 +1,42 @@
+"""The shape of a StyleGAN2: everything a network needs to be built, nothing that depends on its weights."""
+
+from dataclasses import dataclass
+
+
+def channels_for(resolution: int, multiplier: int = 2) -> tuple[int, ...]:
+    """The original's channels from 4x4 up: min(16384 * multiplier / r, 512).
+
+    Source: Karras et al. 2020, arXiv 1912.04958 (multiplier 2), and NVIDIA's half-width variant (1).
+    """
+    return tuple(min(16384 * multiplier // 2**k, 512) for k in range(2, resolution.bit_length()))
+
+
+@dataclass(frozen=True)
+class Config:
+    """resolution: a power of two from 8 up. channels: one number a resolution, from 4x4 up."""
+
+    resolution: int
+    channels: tuple[int, ...]
+    z_dim: int = 512
+    w_dim: int = 512
+    mapping_layers: int = 8
+    mapping_lr_mul: float = 0.01
+    group: int = 4  # minibatch-stddev, discriminator only
+
+    def __post_init__(self) -> None:
+        if self.resolution < 8 or self.resolution & (self.resolution - 1):
+            raise ValueError(f"resolution must be a power of two from 8 up, not {self.resolution}")
+        if len(self.channels) != self.n_resolutions:
+            raise ValueError(
+                f"{self.resolution} px needs {self.n_resolutions} channel numbers, not {len(self.channels)}"
+            )
+
+    @property
+    def n_resolutions(self) -> int:
+        """How many resolutions there are from 4x4 up."""
+        return self.resolution.bit_length() - 2
+
+    @property
+    def n_layers(self) -> int:
+        """L of w_plus: 2 log2(resolution) - 2."""
+        return 2 * self.n_resolutions
