@@ -1,0 +1,35 @@
+"""Gradient penalties: R1 for the discriminator, path length for the generator."""
+
+import torch
+from torch import Tensor
+
+
+def r1_penalty(scores: Tensor, pictures: Tensor) -> Tensor:
+    """mean over samples of the squared gradient of D at real pictures, half of it: 1/2 E ||grad D(x)||^2.
+
+    Args:
+        scores: [N], computed from pictures with a graph.
+        pictures: [N, 3, H, W], requiring gradients.
+    Returns: a scalar with a graph to the discriminator; multiply by gamma.
+    Source: Mescheder et al. 2018, arXiv 1801.04406, eq. 9.
+    """
+    (gradient,) = torch.autograd.grad(scores.float().sum(), pictures, create_graph=True)
+    return gradient.float().square().sum([1, 2, 3]).mean() / 2
+
+
+def path_length_penalty(pictures: Tensor, w_plus: Tensor, mean: Tensor, decay: float = 0.01) -> tuple[Tensor, Tensor]:
+    """(||J_w^T y|| - a)^2 with y a random picture of unit size and a the running mean of that length.
+
+    Args:
+        pictures: [N, 3, H, W], computed from w_plus with a graph.
+        w_plus: [N, L, D], requiring gradients; the length is the root of the mean over L of sums over D.
+        mean: scalar, the running mean a before this step.
+        decay: how far a moves towards this batch's mean length.
+    Returns: the penalty, a scalar with a graph, and the new mean, without one.
+    Source: Karras et al. 2020, arXiv 1912.04958, section 3.2.
+    """
+    y = torch.randn_like(pictures) / (pictures.shape[2] * pictures.shape[3]) ** 0.5
+    (gradient,) = torch.autograd.grad((pictures * y).sum(), w_plus, create_graph=True)
+    lengths = gradient.float().square().sum(2).mean(1).sqrt()
+    new_mean = torch.lerp(mean, lengths.detach().mean(), decay)
+    return (lengths - new_mean).square().mean(), new_mean

@@ -1,0 +1,19 @@
+"""Keeping the child's layout near the source's."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def structure_loss(target: Sequence[Tensor], source: Sequence[Tensor], n_layers: int) -> Tensor:
+    """Mean squared gap between the first n_layers toRGB outputs of two generators, summed over layers.
+
+    Both run from 4x4 upwards and hold [N, 3, H, H]; no gradient reaches the source. Returns a scalar.
+    Raises: ValueError if n_layers is not in 1..the shorter list.
+    Source: Back 2021, arXiv 2106.12445. CPTR eq. 2 leaves the norm open; this is the squared one.
+    """
+    if not 0 < n_layers <= min(len(target), len(source)):
+        raise ValueError(f"n_layers={n_layers}, but there are {len(target)} and {len(source)} toRGB outputs")
+    pairs = zip(target[:n_layers], source[:n_layers], strict=True)
+    return torch.stack([(t - s.detach()).square().mean() for t, s in pairs]).sum()

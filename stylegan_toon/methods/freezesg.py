@@ -1,0 +1,81 @@
+"""Fine-tuning to a cartoon domain with FreezeSG and a structure loss, against a source that is really loaded.
+
+Source: Back 2021, arXiv 2106.12445; CPTR. With the mapping frozen, as here by default, every style layer
+sees the source's w, and codes of the source can be used in the child.
+Deviation: the released code never loads its source, and compares features; this compares toRGB outputs.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from stylegan_toon.losses.structure import structure_loss
+from stylegan_toon.methods.gan import Gan, GanConfig
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.generator import Generator
+
+
+@dataclass(frozen=True)
+class Config(GanConfig):
+    """freeze_g: how many resolutions from 4x4 up are frozen. structure_layers: how many toRGB outputs count."""
+
+    freeze_mapping: bool = True
+    freeze_g: int = 1
+    structure_layers: int = 3
+    structure_weight: float = 1.0
+
+
+class FreezeSG(nn.Module):
+    def __init__(self, config: Config, source: Generator, d: Discriminator):
+        super().__init__()
+        if not 0 <= config.freeze_g <= source.config.n_resolutions:
+            raise ValueError(f"freeze_g={config.freeze_g}, but there are {source.config.n_resolutions} resolutions")
+        self.config = config
+        self.gan = Gan(copy.deepcopy(source), d, config)
+        fixed = copy.deepcopy(source).eval().requires_grad_(False)
+        fixed.synthesis.compute_dtype = self.gan.g.synthesis.compute_dtype
+        self._source = [fixed]  # in a list: it never changes, so it is no part of the state
+
+    @property
+    def source(self) -> Generator:
+        return self._source[0]
+
+    def frozen(self) -> Iterator[nn.Parameter]:
+        """The parameters of g that never move."""
+        g = self.gan.g
+        if self.config.freeze_mapping:
+            yield from g.mapping.parameters()
+        if self.config.freeze_g:
+            yield g.synthesis.const
+            yield from g.synthesis.blocks[: self.config.freeze_g].parameters()
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return self.gan.optimizers(self.frozen())
+
+    def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
+        """One step of D and one of G on batch["cartoon"] [N, 3, R, R] in [-1, 1]."""
+        real, gan, n = batch["cartoon"], self.gan, self.config.structure_layers
+        with torch.no_grad():
+            fake = gan.g.synthesis(gan.draw_w(len(real)), gan.noise)[-1]
+        losses = gan.step_d(real, fake, opt["d"], i)
+
+        w_plus = gan.draw_w(len(real))
+        rgbs = gan.g.synthesis(w_plus, gan.noise)
+        loss = gan.loss_g(rgbs[-1], i)
+        losses["g"] = loss.detach()
+        if n and self.config.structure_weight:
+            with torch.no_grad():
+                wanted = self.source.synthesis(w_plus.detach(), "none", upto=n)
+            structure = structure_loss(rgbs, wanted, n)
+            losses["g/structure"] = structure.detach()
+            loss = loss + self.config.structure_weight * structure
+        opt["g"].zero_grad()
+        loss.backward()
+        opt["g"].step()
+        losses |= gan.step_path(opt["g"], i)
+        gan.average(i)
+        return losses

@@ -1,0 +1,165 @@
+"""What training from scratch and fine-tuning share: the two players, their penalties, ADA and EMA.
+
+Source: Karras et al. 2020, arXiv 1912.04958 (losses, lazy regularisation) and arXiv 2006.06676 (ADA, EMA).
+Deviation: R1 is taken at the augmented picture that D sees, not through the augmentation.
+"""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from stylegan_toon.losses.adversarial import logistic_d, logistic_g
+from stylegan_toon.losses.regularize import path_length_penalty, r1_penalty
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import mix
+from stylegan_toon.training.augment import Augment
+from stylegan_toon.training.ema import ema_beta, update_ema
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """Defaults are the paper's at 256 px; a weight of 0 turns its term off."""
+
+    batch: int = 16
+    lr: float = 0.002
+    noise_lr: float = 1.0  # factor on lr for noise strengths; 0 freezes them and trains without noise
+    loss: str = "nonsaturating"  # or saturating, CPTR's eq. 1
+    r1_weight: float = 10.0
+    r1_every: int = 16
+    path_weight: float = 2.0
+    path_every: int = 4
+    mixing: float = 0.9
+    ema_images: float = 10_000.0
+    ema_ramp: float = 0.05
+    ada_p: float = 0.0
+    ada_target: float = 0.6  # 0 holds p at ada_p
+    ada_images: int = 500_000
+    fade_images: int = 0  # while a grown block fades into D
+    bf16: bool = False
+
+
+class Gan(nn.Module):
+    """g, d, g_ema and everything a step remembers about them."""
+
+    path_mean: Tensor
+
+    def __init__(self, g: Generator, d: Discriminator, config: GanConfig, g_ema: Generator | None = None):
+        super().__init__()
+        if config.loss not in ("nonsaturating", "saturating"):
+            raise ValueError(f"loss must be nonsaturating or saturating, not {config.loss!r}")
+        self.config = config
+        self.g, self.d = g.train().requires_grad_(True), d.train().requires_grad_(True)
+        self.g_ema = copy.deepcopy(g_ema or g).eval().requires_grad_(False)
+        self.augment = Augment(config.ada_p, config.ada_target, config.ada_images)
+        self.register_buffer("path_mean", torch.zeros([]))
+        self.noise = "random" if config.noise_lr else "none"
+        dtype = torch.bfloat16 if config.bf16 else torch.float32
+        for network in (self.g.synthesis, self.d):
+            network.compute_dtype = dtype
+        self.to(memory_format=torch.channels_last)
+
+    def optimizers(self, frozen: Iterable[nn.Parameter] = ()) -> dict[str, Optimizer]:
+        """Adam(0, 0.99) for both players, corrected for lazy regularisation; frozen parameters stay out."""
+        skip = {id(p) for p in frozen}
+        config = self.config
+        if not config.noise_lr:
+            skip |= {id(p) for name, p in self.g.named_parameters() if name.endswith("noise_strength")}
+        out: dict[str, Optimizer] = {}
+        for key, network, every, lazy in (
+            ("g", self.g, config.path_every, config.path_weight),
+            ("d", self.d, config.r1_every, config.r1_weight),
+        ):
+            ratio = every / (every + 1) if lazy else 1.0
+            groups: dict[float, list[nn.Parameter]] = {}
+            for name, parameter in network.named_parameters():
+                parameter.requires_grad_(id(parameter) not in skip)
+                if parameter.requires_grad:
+                    factor = config.noise_lr if name.endswith("noise_strength") else 1.0
+                    groups.setdefault(factor, []).append(parameter)
+            params = [{"params": p, "lr": config.lr * ratio * factor} for factor, p in groups.items()]
+            out[key] = Adam(params, lr=config.lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True)
+        return out
+
+    def fade(self, i: int) -> float:
+        """How much of D's newest block counts at step i, 0 to 1."""
+        return min(1.0, i * self.config.batch / self.config.fade_images) if self.config.fade_images else 1.0
+
+    def draw_w(self, n: int, mapping: nn.Module | None = None) -> Tensor:
+        """Random w_plus [n, L, D], style-mixed at one crossover with probability config.mixing."""
+        mapping = mapping or self.g.mapping
+        config = self.g.config
+        device = self.g.w_mean.device
+        w = self.g.broadcast(mapping(torch.randn(n, config.z_dim, device=device)))
+        if self.config.mixing and float(torch.rand([])) < self.config.mixing:
+            crossover = int(torch.randint(1, config.n_layers, []))
+            other = self.g.broadcast(mapping(torch.randn(n, config.z_dim, device=device)))
+            w = mix(w, other, crossover)
+        return w
+
+    def step_d(self, real: Tensor, fake: Tensor, opt: Optimizer, i: int) -> dict[str, Tensor]:
+        """One discriminator step, its R1 step every r1_every steps, and ADA's count."""
+        fade = self.fade(i)
+        self.d.requires_grad_(True)
+        with torch.no_grad():
+            seen_real, seen_fake = self.augment(real), self.augment(fake)
+        real_scores, fake_scores = self.d(seen_real, fade), self.d(seen_fake, fade)
+        loss = logistic_d(real_scores, fake_scores)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        out = {"d": loss, "d/real": real_scores.mean(), "d/fake": fake_scores.mean(),
+               "d/sign": real_scores.sign().float().mean()}
+        self.augment.update(real_scores, i)
+        out["ada/p"] = self.augment.p.clone()
+        if self.config.r1_weight and i % self.config.r1_every == 0:
+            out["d/r1"] = self._step_r1(seen_real, fade, opt)
+        self.d.requires_grad_(False)
+        return {name: value.detach() for name, value in out.items()}
+
+    def _step_r1(self, real: Tensor, fade: float, opt: Optimizer) -> Tensor:
+        dtype, self.d.compute_dtype = self.d.compute_dtype, torch.float32
+        pictures = real.detach().requires_grad_()
+        penalty = r1_penalty(self.d(pictures, fade), pictures)
+        self.d.compute_dtype = dtype
+        opt.zero_grad()
+        (penalty * self.config.r1_weight * self.config.r1_every).backward()
+        opt.step()
+        return penalty
+
+    def loss_g(self, fake: Tensor, i: int) -> Tensor:
+        """The generator's adversarial loss on pictures [N, 3, H, W], a scalar with a graph."""
+        return logistic_g(self.d(self.augment(fake), self.fade(i)), self.config.loss == "saturating")
+
+    def step_path(self, opt: Optimizer, i: int) -> dict[str, Tensor]:
+        """The path length step, every path_every steps, on half a batch; nothing otherwise."""
+        if not self.config.path_weight or i % self.config.path_every:
+            return {}
+        dtype, self.g.synthesis.compute_dtype = self.g.synthesis.compute_dtype, torch.float32
+        w_plus = self.draw_w(max(1, self.config.batch // 2))
+        if not w_plus.requires_grad:  # a frozen mapping
+            w_plus = w_plus.requires_grad_()
+        pictures = self.g.synthesis(w_plus, self.noise)[-1]
+        penalty, mean = path_length_penalty(pictures, w_plus, self.path_mean)
+        self.g.synthesis.compute_dtype = dtype
+        opt.zero_grad()
+        (penalty * self.config.path_weight * self.config.path_every).backward()
+        opt.step()
+        self.path_mean.copy_(mean)
+        return {"g/path": penalty.detach(), "g/path_mean": mean}
+
+    def average(self, i: int) -> None:
+        """Move g_ema towards g after step i."""
+        config = self.config
+        update_ema(self.g_ema, self.g, ema_beta(config.batch, config.ema_images, (i + 1) * config.batch, config.ema_ramp))
+
+
+@torch.no_grad()
+def mean_w(g: Generator, n: int = 10_000) -> Tensor:
+    """[D], the mean of w over n codes of a fixed seed."""
+    z = torch.randn(n, g.config.z_dim, generator=torch.Generator().manual_seed(0))
+    return g.mapping(z.to(g.w_mean.device)).mean(0)

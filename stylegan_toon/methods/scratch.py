@@ -1,0 +1,41 @@
+"""Training a StyleGAN2 from scratch, or from the networks of a smaller resolution.
+
+Source: Karras et al. 2020, arXiv 1912.04958 and arXiv 2006.06676.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from stylegan_toon.methods.gan import Gan, GanConfig
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.generator import Generator
+
+Config = GanConfig
+
+
+class Scratch(nn.Module):
+    def __init__(self, config: Config, g: Generator, d: Discriminator, g_ema: Generator | None = None):
+        super().__init__()
+        self.config = config
+        self.gan = Gan(g, d, config, g_ema)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return self.gan.optimizers()
+
+    def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
+        """One step of D and one of G on batch["photo"] [N, 3, R, R] in [-1, 1]."""
+        real, gan = batch["photo"], self.gan
+        with torch.no_grad():
+            fake = gan.g.synthesis(gan.draw_w(len(real)), gan.noise)[-1]
+        losses = gan.step_d(real, fake, opt["d"], i)
+
+        loss = gan.loss_g(gan.g.synthesis(gan.draw_w(len(real)), gan.noise)[-1], i)
+        opt["g"].zero_grad()
+        loss.backward()
+        opt["g"].step()
+        losses |= {"g": loss.detach()} | gan.step_path(opt["g"], i)
+        gan.average(i)
+        return losses

@@ -1,0 +1,27 @@
+"""What the loop trains: two Protocols, nothing to inherit from."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class Method(Protocol):
+    """A trained method; every one is an nn.Module whose state_dict holds all that a step remembers."""
+
+    config: Any
+
+    def optimizers(self) -> dict[str, Optimizer]: ...
+
+    def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
+
+
+class Translator(Protocol):
+    """A compared method: photo [N, 3, H, W] in [-1, 1] to a cartoon of the same shape."""
+
+    def translate(self, photo: Tensor) -> Tensor: ...
