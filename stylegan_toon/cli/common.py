@@ -155,7 +155,8 @@ def classify(error: BaseException) -> tuple[int, str]:
     if isinstance(error, _Stopped):
         return Terminated.exit_code, "stopped by SIGTERM"
     if _is_memory(error):
-        return MemoryFullError.exit_code, "out of memory; use a smaller --batch or --size, or close other programs"
+        remedy = "use a smaller --batch or --size, or close other programs"
+        return MemoryFullError.exit_code, f"out of memory; {remedy}"
     if isinstance(error, OSError) and error.errno in WRITING:
         place = error.filename2 or error.filename or "the output"
         remedy = "free space or name another place"
