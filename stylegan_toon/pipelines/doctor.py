@@ -16,11 +16,11 @@ import numpy
 import PIL
 import torch
 
-import cuda_ops
 import stylegan_toon
 from stylegan_toon.checkpoint.format import load
 from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.errors import ToonError
+from stylegan_toon.paths import pretrained_dirs
 
 TORCH_FLOOR = (2, 10)
 CPU_WHEELS = "--index-url https://download.pytorch.org/whl/cpu"
@@ -50,15 +50,9 @@ def examine(device: str = "auto") -> dict[str, Any]:
             "processors": os.cpu_count(),
         },
         "kernels": _kernels(chosen),
-        "models": [_model(path) for folder in folders() for path in _model_files(folder)],
+        "models": [_model(path) for folder in pretrained_dirs() for path in _model_files(folder)],
         "parts": {name: _part(*about) for name, about in PARTS.items()},
     }
-
-
-def folders() -> list[Path]:
-    """Where shipped models lie: inside an installed package, beside the package in a checkout."""
-    package = Path(stylegan_toon.__file__).parent
-    return [folder for folder in (package / "pretrained", package.parent / "pretrained") if folder.is_dir()]
 
 
 def as_text(report: dict[str, Any]) -> list[str]:
@@ -108,9 +102,10 @@ def _model_files(folder: Path) -> list[Path]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    about: dict[str, Any] = {"name": path.stem, "file": str(path), "bytes": path.stat().st_size, "kind": "onnx"}
+    size = path.stat().st_size
+    about: dict[str, Any] = {"name": path.stem, "file": str(path), "bytes": size, "kind": "onnx"}
     if path.suffix == ".onnx":
-        return about | {"ok": path.stat().st_size > 0, "why": None}
+        return about | {"ok": size > 0, "why": None if size else "the file is empty"}
     try:
         return about | {"kind": load(path).kind, "ok": True, "why": None}
     except ToonError as error:
