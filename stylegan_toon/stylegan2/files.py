@@ -1,0 +1,94 @@
+"""Networks to checkpoints and back."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from stylegan_toon.checkpoint.format import Checkpoint
+from stylegan_toon.config import from_json, to_json
+from stylegan_toon.errors import ModelError
+from stylegan_toon.stylegan2.config import Config
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.generator import Generator
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class _Blank(TorchFunctionMode):
+    """While a network is built to be loaded, torch.randn draws nothing: faster, and seeds stay put."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
+
+
+def build_generator(checkpoint: Checkpoint, trainable: bool = False) -> Generator:
+    """The generator of a checkpoint, float32 on the CPU.
+
+    Args:
+        trainable: False gives eval mode, no gradients and weights in channels_last; True a network to train.
+    Raises: ModelError if the kind, the configuration, a tensor's name or its shape is not the network's.
+    """
+    return _build(Generator, "generator", checkpoint, trainable)
+
+
+def build_discriminator(checkpoint: Checkpoint, trainable: bool = False) -> Discriminator:
+    """The discriminator of a checkpoint; arguments and errors as in build_generator."""
+    return _build(Discriminator, "discriminator", checkpoint, trainable)
+
+
+def generator_checkpoint(
+    generator: Generator, meta: Mapping[str, Any] | None = None, half: bool = False
+) -> Checkpoint:
+    """A checkpoint of copies of the generator's tensors, floating ones as float16 with half."""
+    return _checkpoint("generator", generator, generator.state_dict(), meta, half)
+
+
+def discriminator_checkpoint(
+    discriminator: Discriminator, meta: Mapping[str, Any] | None = None, half: bool = False
+) -> Checkpoint:
+    """As generator_checkpoint; a fromRGB that is still being faded out is left behind."""
+    state = {k: v for k, v in discriminator.state_dict().items() if not k.startswith("old_from_rgb.")}
+    return _checkpoint("discriminator", discriminator, state, meta, half)
+
+
+def _checkpoint(
+    kind: str, network: Any, state: Mapping[str, Tensor], meta: Mapping[str, Any] | None, half: bool
+) -> Checkpoint:
+    dtype = torch.float16 if half else torch.float32
+    tensors = {name: tensor.detach().to("cpu", dtype, copy=True) for name, tensor in state.items()}
+    return Checkpoint(kind, to_json(network.config), dict(meta or {}), tensors)
+
+
+def _build(cls: type[Net], kind: str, checkpoint: Checkpoint, trainable: bool) -> Net:
+    if checkpoint.kind != kind:
+        raise ModelError(f"the file holds a {checkpoint.kind[:40]}, not a {kind}; name another file")
+    try:
+        config = from_json(Config, checkpoint.config)
+        with torch.device("meta"):  # shapes only: a file cannot make us allocate more than it holds
+            wanted = cls(config).state_dict()
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise ModelError(f"no {kind} has this configuration: {str(error).splitlines()[0][:100]}") from None
+    compare(wanted, checkpoint.tensors, kind)
+    with _Blank():
+        network = cls(config)
+    network.load_state_dict(checkpoint.tensors)
+    if trainable:
+        return network
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def compare(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], kind: str) -> None:
+    """Raises: ModelError naming the first tensors that are missing, left over, or of another shape."""
+    missing, left = wanted.keys() - found.keys(), found.keys() - wanted.keys()
+    for names, problem in ((missing, "lacks"), (left, "has too many:")):
+        if names:
+            listed = ", ".join(name[:50] for name in sorted(names)[:2])
+            raise ModelError(f"the {kind} {problem} {len(names)} tensors: {listed}; it is of another version")
+    for name, tensor in wanted.items():
+        if found[name].shape != tensor.shape or not found[name].is_floating_point():
+            raise ModelError(
+                f"tensor {name} of the {kind} is {list(found[name].shape)}, wanted {list(tensor.shape)}"
+            )
