@@ -36,7 +36,7 @@ class FreezeSG(nn.Module):
             raise ValueError(f"freeze_g={config.freeze_g}, but there are {source.config.n_resolutions} resolutions")
         self.config = config
         self.gan = Gan(copy.deepcopy(source), d, config)
-        fixed = copy.deepcopy(source).eval().requires_grad_(False)
+        fixed = copy.deepcopy(source).eval().requires_grad_(False).to(memory_format=torch.channels_last)
         fixed.synthesis.compute_dtype = self.gan.g.synthesis.compute_dtype
         self._source = [fixed]  # in a list: it never changes, so it is no part of the state
 

@@ -66,12 +66,12 @@ def warp_matrices(n: int, p: float) -> Tensor:
     zooms, stretches and rotations, each with probability p (rotations twice, together p)."""
     mirror = _sometimes(torch.randint(2, [n]).float() * -2 + 1, p, 1)
     turn = _sometimes(torch.randint(4, [n]).float() * (math.pi / 2), p, 0)
-    jump_x, jump_y = (_sometimes(torch.rand(2, n) * 0.5 - 0.25, p, 0))
+    jump_x, jump_y = torch.where(torch.rand(n) < p, torch.rand(2, n) * 0.5 - 0.25, 0)
     zoom = _sometimes(torch.exp2(torch.randn(n) * 0.2), p, 1)
     stretch = _sometimes(torch.exp2(torch.randn(n) * 0.2), p, 1)
     p_rotate = 1 - math.sqrt(1 - p)
     before, after = (_sometimes((torch.rand(n) * 2 - 1) * math.pi, p_rotate, 0) for _ in range(2))
-    shift_x, shift_y = (_sometimes(torch.randn(n) * 0.25, p, 0) for _ in range(2))
+    shift_x, shift_y = torch.where(torch.rand(n) < p, torch.randn(2, n) * 0.25, 0)
     return (
         _eye(n, 3, m00=mirror)
         @ _rotation(turn.mul(2 / math.pi).round().mul(math.pi / 2))
