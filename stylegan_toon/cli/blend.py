@@ -11,7 +11,7 @@ from stylegan_toon.cli.common import Common, toon_command
 )
 @click.argument("source")
 @click.argument("child")
-@click.option("--blend", "k", type=int, metavar="K", required=True, help="Resolutions, from 4x4 up, of SOURCE.")
+@click.option("--blend", "k", type=int, metavar="K", required=True, help="Resolutions of SOURCE, from 4x4.")
 @click.option("--half", is_flag=True, help="Store float16: half the size.")
 @click.option("--out", type=click.Path(), required=True, help="The safetensors file to write.")
 def blend(common: Common, source: str, child: str, k: int, half: bool, out: str) -> None:

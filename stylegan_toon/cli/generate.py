@@ -12,7 +12,7 @@ from stylegan_toon.cli.common import Common, toon_command
 )
 @click.argument("model")
 @click.option("--seeds", metavar="LIST", help="Such as 0-7,42. Default: eight from --seed on.")
-@click.option("--psi", type=click.FloatRange(-2, 2), help="Truncation, 1 is none. Default: 0.7; --latents: 1.")
+@click.option("--psi", type=click.FloatRange(-2, 2), help="Truncation; 1 is none. Default: 0.7, latents 1.")
 @click.option("--cutoff", type=click.IntRange(0), metavar="N", help="Truncate only the first N layers.")
 @click.option("--latents", type=click.Path(), help="An .npz with z [N, Z], w [N, D] or w_plus [N, L, D].")
 @click.option("--noise", type=click.Choice(("const", "random", "none")), default="const", show_default=True)
