@@ -24,6 +24,7 @@ BASE = ROWS[1]  # single files that may use each other
 EVERYWHERE = {"torch", "numpy", "PIL", "tqdm"}
 ONLY_IN = {
     "safetensors": {"checkpoint"},
+    "pillow_heif": {"images"},
     "onnxruntime": {"faces", "pipelines"},
     **{key: {"features"} for key in ("clip", "insightface", "lpips", "torchvision")},
     **{key: {"pipelines"} for key in ("av", "onnx", "ray")},
