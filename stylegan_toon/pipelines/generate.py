@@ -1,0 +1,170 @@
+"""Draw pictures from a generator: from seeds, or from latents in a file."""
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylegan_toon.checkpoint.format import read_regular, shown, write_aside
+from stylegan_toon.errors import InputError, ModelError, UsageError
+from stylegan_toon.images import grid, save_png
+from stylegan_toon.pipelines.models import load_generator
+from stylegan_toon.stylegan2.generator import NOISE_MODES, Generator
+from stylegan_toon.stylegan2.latents import truncate
+
+PSI = 0.7  # for seeds; latents from a file are used as they are unless psi is given
+MAX_SEEDS = 100_000
+GRID = 64  # pictures in grid.png
+NOISE_OFFSET = 1 << 32  # above every seed, so that a picture's noise is not its z
+
+
+def parse_seeds(text: str) -> list[int]:
+    """"0-7,9" -> [0, 1, ..., 7, 9]: seeds and ranges, in the order given, each 0 to 2^32 - 1.
+
+    Raises: UsageError for anything else.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10}))?\s*", part, re.ASCII)
+        if not match:
+            raise UsageError(f"seeds {text[:40]!r} are not numbers and ranges such as 0-7,9")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last >= NOISE_OFFSET:
+            raise UsageError(f"seeds {part.strip()!r} are no range upwards within 0-{NOISE_OFFSET - 1}")
+        if len(seeds) + last - first >= MAX_SEEDS:
+            raise UsageError(f"seeds {text[:40]!r} are more than {MAX_SEEDS}; draw them in parts")
+        seeds.extend(range(first, last + 1))
+    return seeds
+
+
+def seed_z(seeds: Sequence[int], z_dim: int) -> Tensor:
+    """z [N, Z], row i drawn from seed i alone: a seed gives the same z in any company."""
+    return torch.stack([torch.randn(z_dim, generator=torch.Generator().manual_seed(s)) for s in seeds])
+
+
+def seed_noise(seeds: Sequence[int], resolution: int) -> list[Tensor]:
+    """Noise for every layer, [N, 1, r, r] each, row i drawn from seed i alone."""
+    draws = [torch.Generator().manual_seed(seed + NOISE_OFFSET) for seed in seeds]
+    sizes = [4] + [2**k for k in range(3, resolution.bit_length()) for _ in "01"]
+    return [torch.cat([torch.randn(1, 1, r, r, generator=draw) for draw in draws]) for r in sizes]
+
+
+def read_latents(path: str | Path, generator: Generator) -> tuple[str, Tensor]:
+    """The one array of an .npz file: ("z", [N, Z]), ("w", [N, D]) or ("w_plus", [N, L, D]), float32.
+
+    Raises: InputError naming the file and what was wanted.
+    """
+    config = generator.config
+    shapes = {"z": (config.z_dim,), "w": (config.w_dim,), "w_plus": (config.n_layers, config.w_dim)}
+    try:
+        data = read_regular(path, 4 << 30)
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            names = [name for name in shapes if name in arrays.files]
+            if len(names) != 1:
+                listed = ", ".join(arrays.files)[:40] or "nothing"
+                raise InputError(f"{shown(path)} must hold one of z, w, w_plus; it holds {listed}")
+            array = arrays[names[0]]
+    except ModelError as error:
+        raise InputError(str(error).replace("a model file", "an .npz file")) from None
+    except InputError:
+        raise
+    except Exception:  # numpy and zipfile meet hostile bytes with many types, MemoryError among them
+        raise InputError(f"{shown(path)} is no .npz of plain numbers; write it with numpy.savez") from None
+    name = names[0]
+    if array.dtype.kind not in "fiu" or array.ndim < 1 or array.shape[1:] != shapes[name] or not len(array):
+        wanted = ", ".join(["N", *map(str, shapes[name])])
+        found = f"{array.dtype} {list(array.shape)}"[:40]
+        raise InputError(f"{shown(path)}: {name} is {found}, wanted [{wanted}]; draw it again")
+    latents = torch.from_numpy(array.astype(np.float32))
+    if not bool(torch.isfinite(latents).all()):
+        raise InputError(f"{shown(path)}: {name} holds NaN or infinity; make it again")
+    return name, latents
+
+
+def draw(
+    generator: Generator, latents: Tensor, psi: float = 1.0, cutoff: int | None = None,
+    noise: str | Sequence[Tensor] = "const",
+) -> Tensor:
+    """Latents [N, Z or D] or [N, L, D] to pictures [N, 3, R, R] on the CPU, not clamped.
+
+    z is told from w by the caller: map it first. psi and cutoff as in latents.truncate.
+    """
+    with torch.inference_mode():
+        w_plus = generator.broadcast(latents) if latents.ndim == 2 else latents
+        if psi != 1:
+            w_plus = truncate(w_plus, generator.w_mean, psi, cutoff)
+        return generator.synthesis(w_plus, noise)[-1].cpu()
+
+
+def generate(
+    model: str | Path | Generator,
+    seeds: str | Sequence[int] = "0-7",
+    psi: float | None = None,
+    out: str | Path = "out",
+    latents: str | Path | None = None,
+    noise: str = "const",
+    npz: str | Path | None = None,
+    cutoff: int | None = None,
+    device: str = "auto",
+    batch: int = 4,
+) -> list[Path]:
+    """Draw one picture a seed, or one a row of latents, as PNG; and grid.png with the first GRID of them.
+
+    Args:
+        model: a name or file as for load_generator, or a generator.
+        seeds: "0-7,9" or numbers; with latents they are not used.
+        psi: truncation; None is PSI for seeds and 1 for latents.
+        out: the folder, made if need be.
+        latents: an .npz file with z [N, Z], w [N, D] or w_plus [N, L, D].
+        noise: one of NOISE_MODES; random noise is drawn from each picture's seed (with latents: its row).
+        npz: also write the pictures there, float32 [N, 3, R, R] as `images`, before clamping.
+        cutoff: truncate only so many leading layers.
+    Returns: the files written: seedSSSS.png (latents: latentNNNN.png), then grid.png, then npz.
+    Raises: UsageError, InputError (latents), ModelError, DiskError.
+    """
+    if noise not in NOISE_MODES:
+        raise UsageError(f"noise must be one of {', '.join(NOISE_MODES)}, not {noise[:40]!r}")
+    generator = model if isinstance(model, Generator) else load_generator(model, device)
+    where = generator.w_mean.device
+    codes: Tensor | None = None
+    if latents is None:
+        numbers = parse_seeds(seeds) if isinstance(seeds, str) else list(seeds)
+        kind, stem, psi = "z", "seed", PSI if psi is None else psi
+    else:
+        kind, codes = read_latents(latents, generator)
+        numbers, stem, psi = list(range(len(codes))), "latent", 1.0 if psi is None else psi
+    if not numbers:
+        raise UsageError("there are no seeds to draw; give some, such as 0-7")
+    folder, written, kept = Path(out), [], []
+    for start in range(0, len(numbers), max(batch, 1)):
+        part = numbers[start : start + max(batch, 1)]
+        rows = seed_z(part, generator.config.z_dim) if codes is None else codes[start : start + len(part)]
+        rows = rows.to(where)
+        if kind == "z":
+            with torch.inference_mode():
+                rows = generator.mapping(rows)
+        inputs: str | list[Tensor] = noise
+        if noise == "random":
+            inputs = [layer.to(where) for layer in seed_noise(part, generator.config.resolution)]
+        pictures = draw(generator, rows, psi, cutoff, inputs)
+        for number, picture in zip(part, pictures, strict=True):
+            path = folder / f"{stem}{number:04d}.png"
+            save_png(path, picture)
+            written.append(path)
+        if npz is not None or start < GRID:
+            kept.append(pictures)
+    images = torch.cat(kept)
+    shown_first = images[:GRID]
+    columns = next(c for c in range(1, GRID + 1) if c * c >= len(shown_first))
+    save_png(folder / "grid.png", grid(shown_first, columns))
+    written.append(folder / "grid.png")
+    if npz is not None:
+        buffer = io.BytesIO()
+        np.savez(buffer, images=images.numpy().astype(np.float32))
+        write_aside(npz, [buffer.getbuffer()])
+        written.append(Path(npz))
+    return written

@@ -1,0 +1,118 @@
+"""Models by name or file: a file, a run's name, or a name in pretrained/."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from stylegan_toon.checkpoint.format import Checkpoint, shown
+from stylegan_toon.checkpoint.importers import read_any
+from stylegan_toon.device import CHOICES, choose_device
+from stylegan_toon.errors import ModelError
+from stylegan_toon.paths import pretrained_dirs
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.encoder import Encoder
+from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
+from stylegan_toon.stylegan2.generator import Generator
+
+RUNS = Path("runs")  # below the working folder
+Net = TypeVar("Net", Generator, Discriminator, Encoder)
+
+
+def load_generator(name_or_file: str | Path, device: str | torch.device = "cpu") -> Generator:
+    """The generator of a file of any kind that is read, of a run, or in pretrained/.
+
+    It is in eval mode, float32, without gradients, its weights in channels_last.
+    Raises: ModelError (exit 4) when nothing has this name or the file holds no sound generator.
+    """
+    return _load(name_or_file, "generator", build_generator, device)
+
+
+def load_discriminator(name_or_file: str | Path, device: str | torch.device = "cpu") -> Discriminator:
+    """As load_generator; X.discriminator.safetensors is found beside a generator X.safetensors."""
+    return _load(name_or_file, "discriminator", build_discriminator, device)
+
+
+def load_encoder(name_or_file: str | Path, device: str | torch.device = "cpu") -> Encoder:
+    """As load_generator; X.encoder.safetensors is found beside a generator X.safetensors."""
+    return _load(name_or_file, "encoder", build_encoder, device)
+
+
+def open_model(name_or_file: str | Path, what: str = "generator") -> Checkpoint:
+    """The checkpoint of kind what that find_model finds.
+
+    Raises: ModelError.
+    """
+    path = find_model(name_or_file, what)
+    found = read_any(path)
+    if what not in found and (beside := sibling(path, what)) != path and beside.is_file():
+        found = read_any(beside)
+    if what not in found:
+        kinds = " and ".join(kind[:30] for kind in found)
+        raise ModelError(f"{shown(path)} holds a {kinds}, not a {what}; name another file")
+    return found[what]
+
+
+def find_model(name_or_file: str | Path, what: str = "generator") -> Path:
+    """Where the model is: the file itself, a run's best, or pretrained/NAME[-SIZE].WHAT.safetensors.
+
+    Args:
+        name_or_file: a file; a run, by its folder or its name in runs/; or a name in pretrained/, with its
+            size (faces-128) or without, which takes the largest (faces).
+        what: "generator", "discriminator", "encoder".
+    Raises: ModelError naming those that are known.
+    """
+    name, path = str(name_or_file), Path(name_or_file)
+    if path.is_file():
+        return path
+    for run in (path, RUNS / name):
+        for best in ("best", "last"):  # a run has no best before its first evaluation
+            if (file := sibling(run / f"{best}.safetensors", what)).is_file():
+                return file
+    models = pretrained(what)
+    if name in models:
+        return models[name]
+    if path.exists() or len(path.parts) > 1 or path.suffix in (".safetensors", ".pt", ".pkl", ".pth"):
+        raise ModelError(f"{shown(path)} is no file or run folder with a {what}; check the path")
+    runs = sorted(file.parent.name for file in RUNS.glob("*/best.safetensors"))
+    short = [key for key in models if f"{key}-" in " ".join(models)] or list(models)
+    known = ", ".join([*short, *runs])[:80] or "none"
+    raise ModelError(f"no {what} is called {shown(name, 40)!r}; known: {known}; or name a file")
+
+
+def pretrained(what: str = "generator") -> dict[str, Path]:
+    """The models that ship or were added: NAME-SIZE, and NAME for the largest of them, to their files."""
+    files: dict[str, Path] = {}
+    sizes: dict[str, int] = {}
+    for folder in pretrained_dirs():
+        for file in sorted(folder.glob(f"*.{what}.safetensors")):
+            files.setdefault(file.name.removesuffix(f".{what}.safetensors"), file)
+    for full in sorted(files):
+        if (match := re.fullmatch(r"(.+)-(\d{1,6})", full)) and int(match[2]) > sizes.get(match[1], 0):
+            sizes[match[1]] = int(match[2])
+            files[match[1]] = files[full]
+    return files
+
+
+def sibling(file: Path, what: str) -> Path:
+    """The file for another kind beside it: X.safetensors for the generator, else X.WHAT.safetensors.
+
+    In pretrained/ the generator's file says so, too: X.generator.safetensors.
+    """
+    stem = file.name.removesuffix(".safetensors")
+    if stem.endswith(".generator"):
+        return file.with_name(f"{stem.removesuffix('.generator')}.{what}.safetensors")
+    return file if what == "generator" else file.with_name(f"{stem}.{what}.safetensors")
+
+
+def _load(
+    name_or_file: str | Path, what: str, build: Callable[[Checkpoint], Net], device: str | torch.device
+) -> Net:
+    where = choose_device(device) if isinstance(device, str) and device in CHOICES else torch.device(device)
+    checkpoint = open_model(name_or_file, what)
+    try:
+        return build(checkpoint).to(where)
+    except ModelError as error:
+        raise ModelError(f"{shown(name_or_file, 60)}: {error}"[:200]) from None
