@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from stylegan_toon.faces.align import align, invert, move, rgb, square, to_photo
+from stylegan_toon.faces.align import align, invert, move, rgb, side, square, to_photo
 
 FEATHER = 0.16
 COLOUR = 0.5
@@ -106,14 +106,17 @@ def _warp_back(
     cartoon: Image.Image, points: np.ndarray, corner: tuple[int, int], shape: tuple[int, ...]
 ) -> np.ndarray:
     """The cartoon in photo coordinates, float32 [h, w, 3], with the rows and columns from corner on."""
-    span = 2.0 * float(np.hypot(*square(points)[1]))
+    span = side(points)
+    forth = to_photo(points, cartoon.width)
     if cartoon.width > span:  # average down first, or fine lines break up
         size = max(1, math.ceil(span))
+        ratio = cartoon.width / size
+        forth[:, 2] += forth[:, :2].sum(1) * (ratio - 1) / 2
+        forth[:, :2] *= ratio
         cartoon = cartoon.resize((size, size), Image.Resampling.LANCZOS)
-    size = cartoon.width
     pad = 3  # so that bicubic samples at the rim have neighbours
     padded = Image.fromarray(np.pad(np.asarray(cartoon), ((pad, pad), (pad, pad), (0, 0)), mode="edge"))
-    back = invert(to_photo(points, size))
+    back = invert(forth)
     back[:, 2] = move(back, np.array([corner[1], corner[0]], np.float64)) + pad + 0.5
     back[:, 2] -= back[:, :2].sum(1) / 2
     new = padded.transform(
