@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from stylegan_toon.checkpoint.format import load
 from stylegan_toon.config import from_json
 from stylegan_toon.errors import ModelError
+from stylegan_toon.paths import pretrained_file
 
 NAME = "mobileface.safetensors"
 
@@ -134,19 +135,15 @@ def load_mobileface(path: str | Path | None = None, device: str | torch.device =
         path: a checkpoint of kind "features"; None takes the one that ships.
     Raises: ModelError when the file is missing, broken or of another network.
     """
-    checkpoint = load(path or _shipped(), "features")
+    path = path or pretrained_file(NAME)
+    if path is None:
+        raise ModelError(f"the face judge {NAME} is missing; put it into pretrained/ or install again")
+    checkpoint = load(path, "features")
     if checkpoint.meta.get("network") != "mobileface":
         raise ModelError(f"{path} holds no MobileFace; name {NAME}")
     net = MobileFace(from_json(Config, checkpoint.config))
     try:
         net.load_state_dict(checkpoint.tensors)
     except RuntimeError:
-        raise ModelError(f"{path or NAME} does not fit its own configuration; get it again") from None
+        raise ModelError(f"{path} does not fit its own configuration; get it again") from None
     return net.float().eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-
-
-def _shipped() -> Path:
-    """pretrained/ of a checkout, else that of the installed package."""
-    package = Path(__file__).resolve().parents[1]
-    checkout = package.parent / "pretrained" / NAME
-    return checkout if checkout.is_file() else package / "pretrained" / NAME
