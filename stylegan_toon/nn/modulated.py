@@ -31,18 +31,26 @@ class ModulatedConv2d(nn.Module):
         if up:
             self.register_buffer("fir", setup_filter(gain=4), persistent=False)
 
+    def arrange(self) -> None:
+        """Lay the weight out in memory as the convolutions of inference read it; its numbers stay."""
+        order = (1, 0) if self.up else (0, 1)  # otherwise the transposed one copies its weight at every call
+        laid = self.weight.data.permute(*order, 2, 3).contiguous(memory_format=torch.channels_last)
+        self.weight.data = laid.permute(*order, 2, 3)
+
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, H, W] of any dtype, w [N, D] float -> [N, out, H, W], or twice the size with up."""
         style = self.affine(w) * self.scale  # cheaper than scaling the weights, and the same
-        weight = self.weight.to(x.dtype)
         x = x * style.to(x.dtype)[:, :, None, None]
         if self.up:
-            y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+            weight = self.weight.transpose(0, 1)
+            y = F.conv_transpose2d(x, weight.to(x.dtype), stride=2)
             y = upfirdn2d(y, self.fir, pad=(1, 1))
         else:
-            y = F.conv2d(x, weight, padding=self.kernel // 2)
+            weight = self.weight
+            y = F.conv2d(x, weight.to(x.dtype), padding=self.kernel // 2)
         if self.demodulate:
-            d = (style.square() @ self.weight.square().sum([2, 3]).T + 1e-8).rsqrt()
+            squares = weight.square().sum([2, 3])
+            d = (style.square() @ (squares if self.up else squares.T) + 1e-8).rsqrt()
             d = d.to(y.dtype)[:, :, None, None]
             y = y * d if torch.is_grad_enabled() else y.mul_(d)
         return y
