@@ -1,0 +1,71 @@
+"""`stylegan-toon toonify`: photos in, cartoons out."""
+
+import click
+
+from stylegan_toon.cli.common import Common, toon_command
+from stylegan_toon.errors import InputError
+
+
+class Faces(click.ParamType):
+    """all, largest, or a number from 1 up."""
+
+    name = "all|largest|N"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        text = str(value)
+        if text in ("all", "largest"):
+            return text
+        if not (text.isascii() and text.isdigit() and 0 < int(text) < 10_000):
+            self.fail(f"{text!r} is neither 'all' nor 'largest' nor a number from 1 up", param, ctx)
+        return int(text)
+
+
+@toon_command(
+    "stylegan-toon toonify me.jpg",
+    "stylegan-toon toonify holiday/ --style avatar --out cartoons",
+    "stylegan-toon toonify me.jpg --refine 2 --blend 3",
+    "stylegan-toon toonify --blend 4                    (no photo: source | cartoon pairs)",
+)
+@click.argument("photos", nargs=-1, type=click.Path())
+@click.option("--style", default="storybook", show_default=True, help="A known name, a run or a file.")
+@click.option("--source", default="faces", show_default=True, help="The photo generator the style came from.")
+@click.option(
+    "--blend",
+    type=int,
+    metavar="K",
+    help="Take the K lowest resolutions, from 4x4 up, from the photo generator: 0 is the style alone. "
+    "Default: the best K of the style.",
+)
+@click.option(
+    "--refine",
+    type=click.IntRange(0, 3),
+    default=0,
+    show_default=True,
+    help="Come nearer to the person: 0 is the encoder alone, 1 adds 40 steps of optimisation, 2 120, 3 400.",
+)
+@click.option("--refine-steps", type=click.IntRange(0), metavar="N", help="Steps of optimisation instead.")
+@click.option("--faces", type=Faces(), default="all", show_default=True, help="Which; N are the N largest.")
+@click.option("--size", type=click.IntRange(16, 4096), metavar="N", help="Edge of the crop (--crop-only).")
+@click.option("--crop-only", is_flag=True, help="Save the cartoon face alone, not put back into the photo.")
+@click.option("--out", type=click.Path(), default="out", show_default=True, help="Folder for the results.")
+def toonify(common: Common, size: int | None, crop_only: bool, **options: object) -> None:
+    """Turn the faces in PHOTOS into cartoons; without PHOTOS, draw source | cartoon pairs from random codes.
+
+    PHOTOS are pictures or folders of them; a folder is mirrored in the results. Prints one path a line.
+    """
+    if size is not None and not crop_only:
+        raise click.UsageError("--size is the edge of the crop; it needs --crop-only")
+    from stylegan_toon.pipelines.toonify import toonify_files  # torch loads here, not for --help
+
+    options |= {"size": size, "crop_only": crop_only}
+    done, failed = [], []
+    for result in toonify_files(**options, device=common.device, seed=common.seed, report=common.report):
+        if error := getattr(result, "error", None):
+            common.problem(error)
+            failed.append(error)
+        else:
+            common.result(result.path)
+            done.append(str(result.path))
+    common.document({"paths": done, "errors": failed})
+    if failed:
+        raise InputError(f"{len(failed)} of {len(done) + len(failed)} inputs failed; the others are written")

@@ -1,0 +1,37 @@
+"""Losses between codes, and between a picture and its reconstruction."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def offset_loss(w_plus: Tensor) -> Tensor:
+    """Mean squared distance of each layer's code to the sample's mean code: 0 for codes of W.
+
+    w_plus: [N, L, D]. Returns a scalar. Source: Tov et al. 2021, arXiv 2102.02766, section 4.1.
+    """
+    return (w_plus - w_plus.mean(1, keepdim=True)).square().mean()
+
+
+def pyramid_l1(a: Tensor, b: Tensor, levels: int = 3) -> Tensor:
+    """Mean absolute difference at full size and at levels - 1 halvings, averaged.
+
+    a, b: [N, 3, H, W] in [-1, 1]. Returns a scalar.
+    """
+    terms = []
+    for level in range(levels):
+        if level:
+            a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+        terms.append((a - b).abs().mean())
+    return torch.stack(terms).mean()
+
+
+def feature_l1(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Mean absolute difference of features, layer by layer, each divided by the mean size of b's; averaged.
+
+    a, b: feature maps of equal shapes; no gradient reaches b. Returns a float32 scalar.
+    """
+    pairs = [(x.float(), y.detach().float()) for x, y in zip(a, b, strict=True)]
+    return torch.stack([(x - y).abs().mean() / (y.abs().mean() + 1e-8) for x, y in pairs]).mean()

@@ -1,0 +1,120 @@
+"""Training the photo encoder against a fixed generator.
+
+Half of each batch are photos (reconstruction), half are samples of the generator (whose w is known too).
+Source: Richardson et al. 2021, arXiv 2008.00951; Tov et al. 2021, arXiv 2102.02766. Deviation: features of
+the generator's own discriminator stand for LPIPS, MobileFace for ArcFace.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from stylegan_toon.losses.identity import identity_loss
+from stylegan_toon.losses.latent import feature_l1, offset_loss, pyramid_l1
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.encoder import Encoder
+from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.training.ema import update_ema
+
+
+@dataclass(frozen=True)
+class Config:
+    batch: int = 16
+    lr: float = 0.001
+    pixel_weight: float = 1.0
+    feature_weight: float = 0.5
+    identity_weight: float = 0.5
+    latent_weight: float = 1.0
+    offset_weight: float = 0.2
+    ema: float = 0.995
+    degrade: float = 0.5  # share of inputs that are blurred, recoloured or noisy
+    bf16: bool = False
+
+
+class EncoderTraining(nn.Module):
+    def __init__(
+        self,
+        config: Config,
+        encoder: Encoder,
+        g: Generator,
+        d: Discriminator,
+        embed: Callable[[Tensor], Tensor] | None = None,
+    ):
+        """embed: pictures [N, 3, H, W] to unit identity embeddings [N, F]; None leaves that loss out."""
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        self.average = Encoder(encoder.config).requires_grad_(False)
+        self.average.load_state_dict(encoder.state_dict())
+        dtype = torch.bfloat16 if config.bf16 else torch.float32
+        encoder.compute_dtype = d.compute_dtype = g.synthesis.compute_dtype = dtype
+        self._fixed = (g.eval().requires_grad_(False), d.eval().requires_grad_(False), embed)
+        with torch.no_grad():
+            z = torch.randn(4096, g.config.z_dim, generator=torch.Generator().manual_seed(0))
+            self._spread = float(g.mapping(z.to(g.w_mean.device)).var(0).mean())
+        self.to(memory_format=torch.channels_last)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"e": Adam(self.encoder.parameters(), self.config.lr, (0.9, 0.99), fused=True)}
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The outputs of the discriminator's blocks down to 8x8."""
+        d = self._fixed[1]
+        y = d.from_rgb(x.to(d.compute_dtype, memory_format=torch.channels_last))
+        out = []
+        for block in d.blocks[:-1]:
+            y = block(y)
+            out.append(y)
+        return out
+
+    def degrade(self, x: Tensor) -> Tensor:
+        """Some of x [N, 3, H, W] blurred, brighter, darker or noisy, as found photos are."""
+        n, p = len(x), self.config.degrade
+        if not p:
+            return x
+
+        def some() -> Tensor:
+            return (torch.rand(n, 1, 1, 1) < p).to(x.device)
+
+        size = x.shape[2]
+        small = int(torch.randint(size // 4, size, []))
+        blurred = F.interpolate(
+            F.interpolate(x, (small, small), mode="bilinear", antialias=True), (size, size), mode="bilinear"
+        )
+        x = torch.where(some(), blurred, x)
+        gain, lift = torch.exp2(torch.randn(n, 1, 1, 1) * 0.15), torch.randn(n, 1, 1, 1) * 0.08
+        x = torch.where(some(), x * gain.to(x.device) + lift.to(x.device), x)
+        return torch.where(some(), x + torch.randn_like(x) * 0.05, x)
+
+    def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
+        """One step on batch["photo"] [N, 3, R, R] and as many samples of the generator."""
+        config, (g, _, embed) = self.config, self._fixed
+        photos = batch["photo"]
+        with torch.no_grad():
+            w = g.broadcast(g.mapping(torch.randn(len(photos), g.config.z_dim, device=photos.device)))
+            samples = g.synthesis(w, "none")[-1].clamp(-1, 1)
+        wanted = torch.cat([photos, samples])
+        w_plus = self.encoder(self.degrade(wanted))
+        made = g.synthesis(w_plus, "none")[-1]
+        with torch.no_grad():
+            wanted_features = self.features(wanted)
+        losses = {
+            "pixel": pyramid_l1(made, wanted) * config.pixel_weight,
+            "feature": feature_l1(self.features(made), wanted_features) * config.feature_weight,
+            "latent": (w_plus[len(photos) :] - w).square().mean() / self._spread * config.latent_weight,
+            "offset": offset_loss(w_plus) / self._spread * config.offset_weight,
+        }
+        if embed is not None and config.identity_weight:
+            with torch.no_grad():
+                known = embed(wanted)
+            losses["identity"] = identity_loss(embed(made), known) * config.identity_weight
+        total = torch.stack(list(losses.values())).sum()
+        opt["e"].zero_grad()
+        total.backward()
+        opt["e"].step()
+        update_ema(self.average, self.encoder, min(config.ema, (i + 1) / (i + 10)))
+        return {"e": total.detach()} | {f"e/{name}": value.detach() for name, value in losses.items()}

@@ -1,0 +1,32 @@
+"""Where the files are that ship with the project, and those that were added beside them."""
+
+import os
+from pathlib import Path
+
+HOME = "STYLEGAN_TOON_HOME"  # the environment variable: a folder of the user's own, with models/ in it
+
+
+def _shipped() -> list[Path]:
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "pretrained"
+    # Beside an installed package stands site-packages, where a folder pretrained/ would be somebody else's.
+    ours = (package.parent / "pyproject.toml").is_file()
+    return [folder for folder in ([checkout] if ours else []) + [package / "pretrained"] if folder.is_dir()]
+
+
+def pretrained_dir() -> Path | None:
+    """The folder of the models that ship: pretrained/ of a checkout, else that of the installed package."""
+    return next(iter(_shipped()), None)
+
+
+def pretrained_dirs() -> list[Path]:
+    """Where models are looked for, first choice first: $STYLEGAN_TOON_HOME/models, then the shipped ones."""
+    own = [Path(home) / "models"] if (home := os.environ.get(HOME)) else []
+    return [folder for folder in own if folder.is_dir()] + _shipped()
+
+
+def pretrained_file(name: str) -> Path | None:
+    """The first file called name in pretrained_dirs(), or None; name is a plain file name, not a path."""
+    if Path(name).name != name:
+        return None
+    return next((path for folder in pretrained_dirs() if (path := folder / name).is_file()), None)

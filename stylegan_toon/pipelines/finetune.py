@@ -1,0 +1,71 @@
+"""Fine-tune a face generator to a cartoon domain."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from stylegan_toon import __version__
+from stylegan_toon.data import Sampler, load_pictures
+from stylegan_toon.device import choose_device, training_dtype
+from stylegan_toon.errors import InputError
+from stylegan_toon.methods.freezesg import Config, FreezeSG
+from stylegan_toon.pipelines.networks import about_run, gan_look, open_networks
+from stylegan_toon.training.loop import Run, train
+
+
+def find_target(name: str) -> Path:
+    """The pictures of a target: a folder or ZIP, or a name under data/ of the working folder.
+
+    Raises: InputError that says where was looked.
+    """
+    tried = [Path(name), Path("data") / name, Path("data") / f"{name}.zip"]
+    for path in tried:
+        if path.is_dir() or path.is_file():
+            return path
+    raise InputError(
+        f"no pictures for {name!r}: put them into data/{name}/ or data/{name}.zip, or name a folder or ZIP"
+    )
+
+
+def finetune_generator(
+    target: str,
+    source: str,
+    run: Run,
+    method: Config,
+    exclude: Sequence[str] = (),
+    mirror: bool = True,
+    device: str = "auto",
+) -> Path:
+    """Fine-tune source to the pictures of target with FreezeSG and return the run folder.
+
+    Args:
+        target: a folder, a ZIP, or a name under data/.
+        method: an r1_weight below 0 stands for 0.4 at 64 px, in proportion to the size.
+        source: a run folder, a generator file with its discriminator beside it, or a name in pretrained/.
+    Raises: InputError, ModelError, and those of training.loop.train.
+    """
+    where = choose_device(device)
+    torch.manual_seed(run.seed)
+    _, d, g, seen = open_networks(source)
+    pictures = load_pictures([find_target(target)], g.config.resolution, exclude)
+    method = replace(method, bf16=training_dtype(where) == torch.bfloat16)
+    if method.r1_weight < 0:
+        method = replace(method, r1_weight=0.4 * g.config.resolution / 64)
+    module = FreezeSG(method, g, d).to(where)
+    module.source.to(where)
+    sampler = Sampler(pictures, method.batch, run.seed, mirror)
+    meta = {"program": __version__, "target": Path(target).stem, "source_pictures": seen}
+
+    def source_row(w_plus: torch.Tensor) -> list[torch.Tensor]:
+        return [module.source.synthesis(w_plus, "none")[-1]]
+
+    train(
+        module,
+        lambda i: {"cartoon": sampler.batch(i).to(where, memory_format=torch.channels_last)},
+        run,
+        gan_look(module.gan, run.out, meta, source_row, fixed_mean=method.freeze_mapping),
+        about_run(module.gan, training_pictures=len(pictures), source=source, target=target),
+    )
+    return run.out

@@ -1,0 +1,117 @@
+"""What the training commands share: networks of runs and files, looks, and the settings of a run."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stylegan_toon import __version__
+from stylegan_toon.checkpoint.format import load, save, shown
+from stylegan_toon.config import to_json
+from stylegan_toon.errors import ModelError
+from stylegan_toon.methods.gan import Gan, mean_w
+from stylegan_toon.pipelines.models import find_model, open_model, sibling
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.files import (
+    build_discriminator,
+    build_generator,
+    discriminator_checkpoint,
+    generator_checkpoint,
+)
+from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.training.loop import newest_state
+
+
+def open_networks(name: str) -> tuple[Generator, Discriminator, Generator, int]:
+    """g, d, g_ema and the number of pictures seen, of a run folder, a generator file or a known name.
+
+    Of a run folder they are its newest state's. Of anything else g_ema is g.
+    Raises: ModelError, also where the discriminator is not to be had.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        name = str(folder / "last.safetensors")
+    made = open_model(name, "generator")
+    g, g_ema = build_generator(made, trainable=True), build_generator(made, trainable=True)
+    try:
+        d = build_discriminator(open_model(name, "discriminator"), trainable=True)
+    except ModelError:
+        beside = sibling(find_model(name), "discriminator")
+        raise ModelError(
+            f"training needs a discriminator, and {shown(beside)} is not there; put it there"
+        ) from None
+    state = newest_state(folder) if folder.is_dir() else None
+    if state:
+        tensors = load(state, "train-state").tensors
+        for network, prefix in ((g, "method/gan.g."), (d, "method/gan.d.")):
+            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            network.load_state_dict({k: v for k, v in own.items() if not k.startswith("old_from_rgb.")})
+    return g, d, g_ema, int(made.meta.get("pictures", 0))
+
+
+def about_run(gan: Gan, **more: Any) -> dict[str, Any]:
+    """What run.json says of a GAN's run."""
+    return {
+        "program": __version__,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "pid": os.getpid(),
+        "network": to_json(gan.g.config),
+        **more,
+    }
+
+
+def gan_look(
+    gan: Gan,
+    out: Path,
+    meta: Mapping[str, Any],
+    rows: Callable[[torch.Tensor], list[torch.Tensor]] | None = None,
+    fixed_mean: bool = False,
+    judge: Callable[[Generator], float] | None = None,
+) -> Callable[[int], dict[str, float]]:
+    """A look for training.loop.train.
+
+    It writes RUN/samples/<step>.png (fixed codes, psi 0.7), RUN/last.safetensors with the discriminator
+    beside it and, where judge gives its lowest figure so far, RUN/best.safetensors.
+
+    Args:
+        meta: of the files; "pictures" counts those seen before this run.
+        rows: more rows of pictures for the same w_plus [8, L, D], put above the samples.
+        fixed_mean: keep w_mean, because the mapping is frozen.
+        judge: a figure of the generator, lower is better.
+    """
+    best = [
+        float(load(out / "best.safetensors").meta.get("judged", "inf"))
+        if (out / "best.safetensors").is_file()
+        else float("inf")
+    ]
+
+    def look(done: int) -> dict[str, float]:
+        from stylegan_toon.images import grid, save_png
+
+        g = gan.g_ema
+        if not fixed_mean:
+            g.w_mean.copy_(mean_w(g))
+        z = torch.randn(48, g.config.z_dim, generator=torch.Generator().manual_seed(1)).to(g.w_mean.device)
+        with torch.inference_mode():
+            parts = [torch.cat([g(part, 0.7, "none") for part in z.split(16)])]
+            if rows:
+                w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z[:8])) - g.w_mean)
+                parts = [*rows(w_plus), *parts]
+        save_png(out / "samples" / f"{done:07d}.png", grid(torch.cat(parts), 8))
+        seen = int(meta.get("pictures", 0)) + done * gan.config.batch
+        figures = {"pictures": float(seen)}
+        about = {**meta, "step": done, "pictures": seen}
+        if judge:
+            figures["kid"] = about["judged"] = judge(g)
+        save(out / "last.safetensors", generator_checkpoint(g, about))
+        save(out / "last.discriminator.safetensors", discriminator_checkpoint(gan.d, about))
+        if judge and figures["kid"] < best[0]:
+            best[0] = figures["kid"]
+            save(out / "best.safetensors", generator_checkpoint(g, about))
+            save(out / "best.discriminator.safetensors", discriminator_checkpoint(gan.d, about))
+        return figures
+
+    return look

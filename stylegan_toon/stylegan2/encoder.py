@@ -1,0 +1,62 @@
+"""Photo to w_plus in one pass: a residual network with one output per style layer.
+
+After Tov et al. 2021, arXiv 2102.02766 (offsets from one w) and Richardson et al. 2021, arXiv 2008.00951;
+the trunk has the shape of the discriminator's, whose trained weights are a good start.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylegan_toon.nn.equalized import EqualConv2d, EqualLinear
+from stylegan_toon.stylegan2.discriminator import Discriminator, ResidualBlock
+
+
+@dataclass(frozen=True)
+class Config:
+    """resolution, channels (from 4x4 up) of the trunk; n_layers and w_dim of the codes; rank of the head."""
+
+    resolution: int
+    channels: tuple[int, ...]
+    n_layers: int
+    w_dim: int
+    rank: int = 256
+
+
+class Encoder(nn.Module):
+    """Pictures [N, 3, H, W] in [-1, 1] of aligned faces -> w_plus [N, L, D] = w_mean + w + offsets."""
+
+    w_mean: Tensor
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32  # of the trunk; the head is float32
+        widths = config.channels[::-1]
+        self.from_rgb = EqualConv2d(3, widths[0], 1)
+        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in pairwise(widths))
+        self.fc = EqualLinear(widths[-1] * 16, config.rank, activate=True)
+        self.base = EqualLinear(config.rank, config.w_dim)
+        self.offsets = EqualLinear(config.rank, config.n_layers * config.w_dim)
+        self.register_buffer("w_mean", torch.zeros(config.w_dim))
+        nn.init.zeros_(self.base.weight)
+        nn.init.zeros_(self.offsets.weight)
+
+    def start_from(self, d: Discriminator) -> None:
+        """Copy the trunk of a discriminator of the same resolution and channels."""
+        self.from_rgb.load_state_dict(d.from_rgb.state_dict())
+        self.blocks.load_state_dict(d.blocks.state_dict())
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = self.config.resolution
+        if x.shape[2:] != (size, size):
+            x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+        y = self.from_rgb(x.to(self.compute_dtype, memory_format=torch.channels_last))
+        for block in self.blocks:
+            y = block(y)
+        y = self.fc(y.float().flatten(1))
+        offsets = self.offsets(y).reshape(-1, self.config.n_layers, self.config.w_dim)
+        return self.w_mean + self.base(y)[:, None] + offsets

@@ -1,0 +1,24 @@
+"""For every test: one thread, a fixed seed; tests marked gpu are left out where there is no CUDA device."""
+
+import random
+
+import numpy
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    without = [item for item in items if item.get_closest_marker("gpu") is None]
+    config.hook.pytest_deselected(items=[item for item in items if item not in without])
+    items[:] = without
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    random.seed(0)
+    numpy.random.seed(0)  # noqa: NPY002 - for libraries that still use the global generator
+    torch.manual_seed(0)

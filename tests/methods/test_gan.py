@@ -1,0 +1,151 @@
+"""Scratch and FreezeSG: all that should move moves, what is frozen stays, a resumed run is the same."""
+
+import itertools
+
+import pytest
+import torch
+
+from stylegan_toon.errors import ModelError
+from stylegan_toon.methods.freezesg import Config as FreezeConfig
+from stylegan_toon.methods.freezesg import FreezeSG
+from stylegan_toon.methods.gan import GanConfig, mean_w
+from stylegan_toon.methods.scratch import Scratch
+from stylegan_toon.stylegan2.config import Config
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.training.loop import Run, newest_state, train
+
+NETWORK = Config(16, (8, 8, 8), 8, 8, 2)
+
+
+def networks():
+    torch.manual_seed(5)
+    return Generator(NETWORK), Discriminator(NETWORK)
+
+
+def scratch(**changes):
+    settings = {"batch": 4, "r1_every": 2, "path_every": 2, "ada_p": 0.3, "ada_images": 100} | changes
+    return Scratch(GanConfig(**settings), *networks())
+
+
+def freezesg(**changes):
+    settings = {"batch": 4, "r1_every": 2, "path_weight": 0.0, "ada_p": 0.3} | changes
+    return FreezeSG(FreezeConfig(**settings), *networks())
+
+
+def stream(i):
+    x = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(i)) * 2 - 1
+    return {"photo": x, "cartoon": x}
+
+
+def run(method, out, steps, **settings):
+    return train(method, stream, Run(out, steps, 2, 100, 1, seed=3, quiet=True, **settings), lambda i: {}, {})
+
+
+def state(method):
+    return {name: value.clone() for name, value in method.state_dict().items()}
+
+
+@pytest.mark.parametrize("make", [scratch, freezesg])
+def test_three_steps_and_three_more_equal_six_to_the_bit(make, tmp_path):
+    whole, first, second = make(), make(), make()
+    run(whole, tmp_path / "whole", 6)
+    run(first, tmp_path / "halves", 3)
+    assert run(second, tmp_path / "halves", 6) == 6
+    for name, value in state(whole).items():
+        assert torch.equal(value, state(second)[name]), name
+    a, b = (newest_state(tmp_path / name).read_bytes() for name in ("whole", "halves"))
+    assert a == b  # optimisers included
+
+
+def test_every_network_of_scratch_moves_in_one_step(tmp_path):
+    method = scratch()
+    before = state(method)
+    method.step(stream(0), method.optimizers(), 0)
+    for name, parameter in method.gan.named_parameters():
+        if not name.startswith("g_ema"):
+            assert not torch.equal(before[f"gan.{name}"], parameter), name
+    assert not torch.equal(before["gan.g_ema.synthesis.const"], method.gan.g_ema.synthesis.const)
+    assert method.gan.path_mean > 0
+
+
+def test_noise_strengths_stay_at_zero_when_their_rate_is_zero():
+    method = scratch(noise_lr=0.0)
+    for i in range(2):
+        method.step(stream(i), method.optimizers(), i)
+    strengths = [p for name, p in method.gan.g.named_parameters() if name.endswith("noise_strength")]
+    assert len(strengths) == 5 and all(float(p) == 0 for p in strengths)
+
+
+def test_freezesg_keeps_mapping_and_4x4_and_moves_all_else():
+    method = freezesg()
+    before, optimizers = state(method), method.optimizers()
+    for i in range(3):
+        method.step(stream(i), optimizers, i)
+    frozen = ("mapping.", "synthesis.const", "synthesis.blocks.0.")
+    for name, parameter in method.gan.g.named_parameters():
+        same = torch.equal(before[f"gan.g.{name}"], parameter)
+        assert same == name.startswith(frozen), name
+        if name.startswith(frozen):
+            assert torch.equal(parameter, dict(method.gan.g_ema.named_parameters())[name]), name
+
+
+def test_structure_loss_of_an_untouched_child_is_exactly_zero():
+    method = freezesg(noise_lr=0.0)
+    losses = method.step(stream(0), method.optimizers(), 0)
+    assert float(losses["g/structure"]) == 0.0
+    later = method.step(stream(1), method.optimizers(), 1)
+    assert float(later["g/structure"]) > 0.0
+
+
+def test_the_source_is_the_one_given_and_never_moves():
+    g, d = networks()
+    method = FreezeSG(FreezeConfig(batch=4, path_weight=0.0), g, d)
+    optimizers = method.optimizers()
+    for i in range(2):
+        method.step(stream(i), optimizers, i)
+    for mine, given in zip(method.source.parameters(), g.parameters(), strict=True):
+        assert torch.equal(mine, given)
+
+
+def test_a_run_of_other_settings_is_refused_with_the_setting_named(tmp_path):
+    run(scratch(), tmp_path, 2)
+    with pytest.raises(ModelError, match=r"made with lr 0\.002, now 0\.1"):
+        run(scratch(lr=0.1), tmp_path, 4)
+
+
+def test_scratch_learns_one_colour():
+    """All pictures alike: after some steps the samples are near them, which they were not before."""
+    torch.manual_seed(0)
+    method = scratch(lr=0.01, path_weight=0.0, ada_p=0.0, ada_target=0.0, noise_lr=0.0, r1_weight=1.0)
+    colour = torch.tensor([0.8, -0.6, 0.2])[:, None, None]
+    batch = {"photo": colour.expand(4, 3, 16, 16).contiguous()}
+
+    def gap():
+        with torch.no_grad():
+            return float(
+                (
+                    method.gan.g(torch.randn(8, 8, generator=torch.Generator().manual_seed(1)), noise="none")
+                    - colour
+                )
+                .abs()
+                .mean()
+            )
+
+    before, optimizers = gap(), method.optimizers()
+    for i in range(150):
+        method.step(batch, optimizers, i)
+    assert gap() < 0.35 * before, (before, gap())
+
+
+def test_mean_w_is_the_mean_over_a_fixed_seed():
+    g, _ = networks()
+    z = torch.randn(10_000, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(mean_w(g), g.mapping(z).mean(0))
+
+
+def test_style_mixing_draws_two_codes_with_one_crossover():
+    method = scratch(mixing=1.0)
+    w_plus = method.gan.draw_w(4)
+    changes = [not torch.equal(a, b) for a, b in itertools.pairwise(w_plus[0])]
+    assert sum(changes) == 1

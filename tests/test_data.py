@@ -1,0 +1,91 @@
+"""Training pictures: read in place, and drawn in an order that depends on seed and step alone."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stylegan_toon.data import Sampler, load_pictures
+from stylegan_toon.errors import InputError
+
+
+def picture(value, size=(8, 8)):
+    data = io.BytesIO()
+    Image.new("RGB", size, (value, 0, 255 - value)).save(data, "PNG")
+    return data.getvalue()
+
+
+@pytest.fixture
+def pack(tmp_path):
+    with zipfile.ZipFile(tmp_path / "pack.zip", "w") as z:
+        for i in range(12):
+            z.writestr(f"a/{i:05d}.png", picture(i))
+        z.writestr("manifest.csv", "file\n")
+    return tmp_path / "pack.zip"
+
+
+def values(pictures):
+    return sorted(int(p[0, 0, 0]) for p in pictures)
+
+
+def test_zip_and_folder_give_the_same_pictures(pack, tmp_path):
+    with zipfile.ZipFile(pack) as z:
+        z.extractall(tmp_path / "folder")
+    a, b = load_pictures([pack], 4), load_pictures([tmp_path / "folder"], 4)
+    assert a.shape == (12, 3, 4, 4) and a.dtype == torch.uint8 and torch.equal(a, b)
+
+
+def test_names_patterns_and_files_are_left_out(pack, tmp_path):
+    (tmp_path / "list.txt").write_text("# comment\na/00003.png\na/00004.png\n")
+    kept = load_pictures([pack], 8, ["*1.png", str(tmp_path / "list.txt"), "a/00000.png"])
+    assert values(kept) == [2, 5, 6, 7, 8, 9, 10]
+
+
+def test_wide_pictures_lose_their_sides_not_their_shape(tmp_path):
+    wide = np.zeros((10, 30, 3), np.uint8)
+    wide[:, 10:20] = 200
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    assert int(load_pictures([tmp_path], 10).min()) == 200
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", picture(3)[:40]])
+def test_a_broken_picture_is_named(tmp_path, content):
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.png is not a readable picture"):
+        load_pictures([tmp_path], 8)
+
+
+def test_nothing_there_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="no pictures"):
+        load_pictures([tmp_path], 8)
+    with pytest.raises(InputError, match="not a folder or ZIP"):
+        load_pictures([tmp_path / "absent.zip"], 8)
+
+
+def test_every_epoch_shows_every_picture_once(pack):
+    sampler = Sampler(load_pictures([pack], 4), 5, seed=7)
+    drawn = [i for step in range(12) for i in sampler.indices(step)]
+    epochs = [drawn[i : i + 12] for i in range(0, 60, 12)]
+    assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 5
+
+
+def test_a_batch_depends_on_seed_and_step_alone(pack):
+    pictures = load_pictures([pack], 4)
+    a, b = Sampler(pictures, 5, seed=7), Sampler(pictures, 5, seed=7)
+    for i in range(4):
+        a.batch(i)
+    torch.randn(9)
+    assert torch.equal(a.batch(4), b.batch(4))
+    assert not torch.equal(a.batch(4), Sampler(pictures, 5, seed=8).batch(4))
+
+
+def test_mirroring_flips_about_half(tmp_path):
+    ramp = np.tile(np.arange(0, 256, 16, dtype=np.uint8)[None, :, None], (16, 1, 3))
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    batch = Sampler(load_pictures([tmp_path], 16), 400, seed=1).batch(0)
+    flipped = (batch[:, 0, 0, 0] > batch[:, 0, 0, -1]).float().mean()
+    assert 0.4 < float(flipped) < 0.6 and batch.min() >= -1 and batch.max() <= 1
