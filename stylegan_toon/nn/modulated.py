@@ -20,7 +20,9 @@ class ModulatedConv2d(nn.Module):
 
     fir: Tensor
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, w_dim: int, demodulate: bool = True, up: bool = False):
+    def __init__(
+        self, n_in: int, n_out: int, kernel: int, w_dim: int, demodulate: bool = True, up: bool = False
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
         self.affine = EqualLinear(w_dim, n_in, bias=1)
@@ -29,19 +31,28 @@ class ModulatedConv2d(nn.Module):
         if up:
             self.register_buffer("fir", setup_filter(gain=4), persistent=False)
 
+    def arrange(self) -> None:
+        """Lay the weight out in memory as the convolutions of inference read it; its numbers stay."""
+        order = (1, 0) if self.up else (0, 1)  # otherwise the transposed one copies its weight at every call
+        laid = self.weight.data.permute(*order, 2, 3).contiguous(memory_format=torch.channels_last)
+        self.weight.data = laid.permute(*order, 2, 3)
+
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, H, W] of any dtype, w [N, D] float -> [N, out, H, W], or twice the size with up."""
-        style = self.affine(w)
-        weight = self.weight * self.scale
+        style = self.affine(w) * self.scale  # cheaper than scaling the weights, and the same
         x = x * style.to(x.dtype)[:, :, None, None]
         if self.up:
-            y = F.conv_transpose2d(x, weight.to(x.dtype).transpose(0, 1), stride=2)
+            weight = self.weight.transpose(0, 1)
+            y = F.conv_transpose2d(x, weight.to(x.dtype), stride=2)
             y = upfirdn2d(y, self.fir, pad=(1, 1))
         else:
+            weight = self.weight
             y = F.conv2d(x, weight.to(x.dtype), padding=self.kernel // 2)
         if self.demodulate:
-            d = (style.square() @ weight.square().sum([2, 3]).T + 1e-8).rsqrt()
-            y = y * d.to(y.dtype)[:, :, None, None]
+            squares = weight.square().sum([2, 3])
+            d = (style.square() @ (squares if self.up else squares.T) + 1e-8).rsqrt()
+            d = d.to(y.dtype)[:, :, None, None]
+            y = y * d if torch.is_grad_enabled() else y.mul_(d)
         return y
 
 
@@ -60,13 +71,13 @@ class StyledConv(nn.Module):
     def forward(self, x: Tensor, w: Tensor, noise: str | Tensor = "random") -> Tensor:
         """x [N, in, H, W], w [N, D] -> [N, out, H', W']; noise: random, const, none, or [N, 1, H', W']."""
         y = self.conv(x, w)
-        if isinstance(noise, Tensor):
-            y = y + (noise * self.noise_strength).to(y.dtype)
-        elif noise == "const":
-            y = y + (self.noise_const * self.noise_strength).to(y.dtype)
+        if noise == "const":
+            noise = self.noise_const
         elif noise == "random":
-            drawn = torch.randn(y.shape[0], 1, *y.shape[2:], device=y.device, dtype=torch.float32)
-            y = y + (drawn * self.noise_strength).to(y.dtype)
+            noise = torch.randn(y.shape[0], 1, *y.shape[2:], device=y.device, dtype=torch.float32)
+        if isinstance(noise, Tensor):
+            noise = (noise * self.noise_strength).to(y.dtype)
+            y = y + noise if torch.is_grad_enabled() else y.add_(noise)
         return fused_bias_act(y, self.bias)
 
 

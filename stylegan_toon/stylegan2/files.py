@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.config import from_json, to_json
 from stylegan_toon.errors import ModelError
+from stylegan_toon.nn.modulated import ModulatedConv2d
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.encoder import Config as EncoderConfig
@@ -30,7 +31,7 @@ def build_generator(checkpoint: Checkpoint, trainable: bool = False) -> Generato
     """The generator of a checkpoint, float32 on the CPU.
 
     Args:
-        trainable: False gives eval mode, no gradients and weights in channels_last; True a network to train.
+        trainable: False gives eval mode, no gradients, weights laid out for speed; True a network to train.
     Raises: ModelError if the kind, the configuration, a tensor's name or its shape is not the network's.
     """
     return _build(Generator, Config, "generator", checkpoint, trainable)
@@ -91,7 +92,11 @@ def _build(cls: type[Net], shape: type, kind: str, checkpoint: Checkpoint, train
     network.load_state_dict(checkpoint.tensors)
     if trainable:
         return network
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    for module in network.modules():
+        if isinstance(module, ModulatedConv2d):
+            module.arrange()
+    return network
 
 
 def compare(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], kind: str) -> None:

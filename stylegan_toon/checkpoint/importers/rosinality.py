@@ -5,6 +5,7 @@ mapping depth are read from the tensors' shapes. Source: rosinality/stylegan2-py
 """
 
 import math
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -56,12 +57,10 @@ class _Taker:
         ):
             raise ModelError(f"{self.what}.{key} is not the filter [1, 3, 3, 1]; other filters are not read")
 
-    def count(self, pattern: str, first: int) -> int:
-        """How many keys pattern.format(i) there are without a gap, counting i from first."""
-        n = 0
-        while pattern.format(first + n) in self.state:
-            n += 1
-        return n
+    def last(self, room: str) -> int:
+        """The highest i of all keys `room.i.*`, or -1; a gap below it is then a missing key."""
+        found = (re.match(rf"{room}\.(\d{{1,3}})\.", str(key)) for key in self.state)
+        return max((int(match[1]) for match in found if match), default=-1)
 
     def finish(self) -> None:
         """Raises: ModelError listing what was not taken."""
@@ -98,10 +97,7 @@ def from_rosinality(state: Mapping[str, Any]) -> dict[str, Checkpoint]:
 
 
 def _generator(source: _Taker, latent_avg: Any) -> Checkpoint:
-    depth, blocks = source.count("style.{}.weight", 1), source.count("to_rgbs.{}.bias", 0)
-    if not depth or not blocks:
-        key = "to_rgbs.0.bias" if depth else "style.1.weight"
-        raise ModelError(f"key {source.what}.{key} is missing; it is no StyleGAN2 in rosinality's layout")
+    depth, blocks = max(source.last("style"), 1), max(source.last("to_rgbs"), 0) + 1
     w_dim, z_dim = source.shape("style.1.weight", 2)
     widths = [source.shape("conv1.conv.weight", 5)[1]]
     widths += [source.shape(f"convs.{2 * k + 1}.conv.weight", 5)[1] for k in range(blocks)]
@@ -152,9 +148,7 @@ def _generator(source: _Taker, latent_avg: Any) -> Checkpoint:
 
 
 def _discriminator(source: _Taker) -> Checkpoint:
-    blocks = source.count("convs.{}.skip.1.weight", 1)
-    if not blocks:
-        raise ModelError(f"key {source.what}.convs.1.skip.1.weight is missing; swagan is not read")
+    blocks = max(source.last("convs"), 1)
     widths = [source.shape("convs.0.0.weight", 4)[0]]
     widths += [source.shape(f"convs.{k}.skip.1.weight", 4)[0] for k in range(1, blocks + 1)]
     out = {
