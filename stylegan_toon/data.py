@@ -32,7 +32,9 @@ def members(source: Path) -> Iterator[tuple[str, bytes]]:
             for name in sorted(n for n in pack.namelist() if n.lower().endswith(SUFFIXES)):
                 yield name, pack.read(name)
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{source}: not a folder or ZIP of pictures ({type(error).__name__}); name one") from None
+        raise InputError(
+            f"{source}: not a folder or ZIP of pictures ({type(error).__name__}); name one"
+        ) from None
 
 
 def decode(data: bytes, size: int) -> Image.Image:
@@ -68,9 +70,13 @@ def load_pictures(sources: Sequence[str | Path], size: int, exclude: Sequence[st
             try:
                 out.append(np.asarray(decode(data, size)).transpose(2, 0, 1))
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-                raise InputError(f"{source}: {name} is not a readable picture; leave it out by --exclude {name}") from None
+                raise InputError(
+                    f"{source}: {name} is not a readable picture; leave it out by --exclude {name}"
+                ) from None
     if not out:
-        raise InputError(f"{', '.join(map(str, sources))}: no pictures; wanted a folder or ZIP with {', '.join(SUFFIXES)}")
+        raise InputError(
+            f"{', '.join(map(str, sources))}: no pictures; wanted a folder or ZIP with {', '.join(SUFFIXES)}"
+        )
     return torch.from_numpy(np.stack(out))
 
 

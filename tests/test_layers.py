@@ -24,9 +24,11 @@ BASE = ROWS[1]  # single files that may use each other
 EVERYWHERE = {"torch", "numpy", "PIL", "tqdm"}
 ONLY_IN = {
     "safetensors": {"checkpoint"},
+    "pillow_heif": {"images"},
     "onnxruntime": {"faces", "pipelines"},
     **{key: {"features"} for key in ("clip", "insightface", "lpips", "torchvision")},
-    **{key: {"pipelines"} for key in ("av", "onnx", "ray")},
+    **{key: {"pipelines"} for key in ("av", "ray")},
+    "onnx": {"pipelines", "tools"},  # tools: scripts that made a file of pretrained/
     "click": {"cli"},
     "gradio": {"studio"},
 }
@@ -61,7 +63,7 @@ def problem(room: str, name: str) -> str | None:
         return None if own or ROW[target] < ROW[room] else f"{room} is not below {target}"
     if target in sys.stdlib_module_names or (room == "cuda_ops" and target == "torch"):
         return None
-    if target in EVERYWHERE and room not in ("cuda_ops", "tools"):
+    if target in EVERYWHERE and room != "cuda_ops":
         return None
     return None if room in ONLY_IN.get(target, ()) else f"{target} does not belong into {room}"
 

@@ -14,6 +14,7 @@ import traceback
 import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -35,7 +36,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")  # as stylegan_toon.device.CHOICES, whi
 MAX_LINE = 200
 WRITING = {
     getattr(errno, name)
-    for name in ("ENOSPC", "EACCES", "EROFS", "EPERM", "EDQUOT", "EFBIG", "EEXIST", "ENOTDIR", "ENAMETOOLONG")
+    for name in ("ENOSPC", "EACCES", "EROFS", "EPERM", "EDQUOT", "EFBIG", "EEXIST", "ENOTDIR")
     if hasattr(errno, name)
 }
 _PRINTED = f"{ENVIRONMENT}.printed"
@@ -157,6 +158,8 @@ def classify(error: BaseException) -> tuple[int, str]:
     if _is_memory(error):
         remedy = "use a smaller --batch or --size, or close other programs"
         return MemoryFullError.exit_code, f"out of memory; {remedy}"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return UsageError.exit_code, f"the name {error.filename} is too long; give a shorter one"
     if isinstance(error, OSError) and error.errno in WRITING:
         place = error.filename2 or error.filename or "the output"
         remedy = "free space or name another place"
@@ -189,8 +192,8 @@ def run(
     An error ends here, as one line on stderr. name stands in the usage line; prefix begins the names of the
     environment variables for the command's own options.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _on_sigterm)
+    main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _on_sigterm) if main_thread else None
     meta: dict[str, Any] = {}
     try:
         try:
@@ -213,6 +216,9 @@ def run(
         return DiskError.exit_code
     except BaseException as error:
         return _fail(error, args, meta)
+    finally:
+        if main_thread:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _fail(error: BaseException, args: Sequence[str], meta: dict[str, Any]) -> int:
@@ -222,19 +228,17 @@ def _fail(error: BaseException, args: Sequence[str], meta: dict[str, Any]) -> in
     if code == 1 and _noted("debug", args, meta):
         traceback.print_exception(error)
     line = error_line(text)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        _forget_stdout()  # it may be what is full
     try:
         click.echo(line, err=True)
         if _noted("as_json", args, meta) and not meta.get(_PRINTED):
             click.echo(json.dumps({"error": line.removeprefix("Error: "), "exit_code": code}))
         sys.stdout.flush()
     except OSError:
-        _forget_stdout()
+        _forget_stdout()  # it is what is full
     return code
 
 
 def _forget_stdout() -> None:
     """Send what is left in the buffer of stdout nowhere, so that Python's own flush at exit is quiet."""
-    with Path(os.devnull).open("w") as nowhere:
+    with suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -12,20 +12,45 @@ if TYPE_CHECKING:
     from stylegan_toon.training.loop import Run
 
 
-def run_options(steps: int, batch: int = 16, look: int = 500) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def run_options(
+    steps: int, batch: int = 16, look: int = 500
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """--steps, --batch, --save-every, --look-every, --resume, --exclude, with these defaults."""
     options = [
-        click.option("--steps", type=click.IntRange(1), default=steps, show_default=True,
-                     help="Of a batch each, counted from the start of the run."),
-        click.option("--batch", type=click.IntRange(1), default=batch, show_default=True, help="Pictures a step."),
+        click.option(
+            "--steps",
+            type=click.IntRange(1),
+            default=steps,
+            show_default=True,
+            help="Of a batch each, counted from the start of the run.",
+        ),
+        click.option(
+            "--batch", type=click.IntRange(1), default=batch, show_default=True, help="Pictures a step."
+        ),
         click.option("--save-every", type=click.IntRange(1), default=500, show_default=True, help="Steps."),
-        click.option("--look-every", type=click.IntRange(1), default=look, show_default=True,
-                     help="Steps between grids and models."),
-        click.option("--resume", default="auto", show_default=True, metavar="auto|never|PATH",
-                     help="Go on from the run's newest state, start anew, or go on from a state."),
-        click.option("--exclude", multiple=True, metavar="NAME|PATTERN|FILE",
-                     help="Pictures to leave out, such as '*9.jpg'; a FILE holds one a line. Repeatable."),
-        click.option("--mirror/--no-mirror", default=True, show_default=True, help="Flip half of the pictures."),
+        click.option(
+            "--look-every",
+            type=click.IntRange(1),
+            default=look,
+            show_default=True,
+            help="Steps between grids and models.",
+        ),
+        click.option(
+            "--resume",
+            default="auto",
+            show_default=True,
+            metavar="auto|never|PATH",
+            help="Go on from the run's newest state, start anew, or go on from a state.",
+        ),
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="NAME|PATTERN|FILE",
+            help="Pictures to leave out, such as '*9.jpg'; a FILE holds one a line. Repeatable.",
+        ),
+        click.option(
+            "--mirror/--no-mirror", default=True, show_default=True, help="Flip half of the pictures."
+        ),
     ]
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:

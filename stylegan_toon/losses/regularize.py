@@ -17,7 +17,9 @@ def r1_penalty(scores: Tensor, pictures: Tensor) -> Tensor:
     return gradient.float().square().sum([1, 2, 3]).mean() / 2
 
 
-def path_length_penalty(pictures: Tensor, w_plus: Tensor, mean: Tensor, decay: float = 0.01) -> tuple[Tensor, Tensor]:
+def path_length_penalty(
+    pictures: Tensor, w_plus: Tensor, mean: Tensor, decay: float = 0.01
+) -> tuple[Tensor, Tensor]:
     """(||J_w^T y|| - a)^2 with y a random picture of unit size and a the running mean of that length.
 
     Args:

@@ -36,8 +36,14 @@ class Config:
 
 
 class EncoderTraining(nn.Module):
-    def __init__(self, config: Config, encoder: Encoder, g: Generator, d: Discriminator,
-                 embed: Callable[[Tensor], Tensor] | None = None):
+    def __init__(
+        self,
+        config: Config,
+        encoder: Encoder,
+        g: Generator,
+        d: Discriminator,
+        embed: Callable[[Tensor], Tensor] | None = None,
+    ):
         """embed: pictures [N, 3, H, W] to unit identity embeddings [N, F]; None leaves that loss out."""
         super().__init__()
         self.config = config
@@ -66,7 +72,7 @@ class EncoderTraining(nn.Module):
         return out
 
     def degrade(self, x: Tensor) -> Tensor:
-        """Some of x [N, 3, H, W] blurred, shifted in brightness and contrast, or noisy, as found photos are."""
+        """Some of x [N, 3, H, W] blurred, brighter, darker or noisy, as found photos are."""
         n, p = len(x), self.config.degrade
         if not p:
             return x
@@ -76,7 +82,9 @@ class EncoderTraining(nn.Module):
 
         size = x.shape[2]
         small = int(torch.randint(size // 4, size, []))
-        blurred = F.interpolate(F.interpolate(x, (small, small), mode="bilinear", antialias=True), (size, size), mode="bilinear")
+        blurred = F.interpolate(
+            F.interpolate(x, (small, small), mode="bilinear", antialias=True), (size, size), mode="bilinear"
+        )
         x = torch.where(some(), blurred, x)
         gain, lift = torch.exp2(torch.randn(n, 1, 1, 1) * 0.15), torch.randn(n, 1, 1, 1) * 0.08
         x = torch.where(some(), x * gain.to(x.device) + lift.to(x.device), x)
@@ -97,7 +105,7 @@ class EncoderTraining(nn.Module):
         losses = {
             "pixel": pyramid_l1(made, wanted) * config.pixel_weight,
             "feature": feature_l1(self.features(made), wanted_features) * config.feature_weight,
-            "latent": (w_plus[len(photos):] - w).square().mean() / self._spread * config.latent_weight,
+            "latent": (w_plus[len(photos) :] - w).square().mean() / self._spread * config.latent_weight,
             "offset": offset_loss(w_plus) / self._spread * config.offset_weight,
         }
         if embed is not None and config.identity_weight:

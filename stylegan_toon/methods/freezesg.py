@@ -21,7 +21,10 @@ from stylegan_toon.stylegan2.generator import Generator
 
 @dataclass(frozen=True)
 class Config(GanConfig):
-    """freeze_g: how many resolutions from 4x4 up are frozen. structure_layers: how many toRGB outputs count."""
+    """freeze_g: how many resolutions from 4x4 up are frozen.
+
+    structure_layers: how many toRGB outputs, from 4x4 up, are compared with the source's.
+    """
 
     freeze_mapping: bool = True
     freeze_g: int = 1
@@ -33,7 +36,9 @@ class FreezeSG(nn.Module):
     def __init__(self, config: Config, source: Generator, d: Discriminator):
         super().__init__()
         if not 0 <= config.freeze_g <= source.config.n_resolutions:
-            raise ValueError(f"freeze_g={config.freeze_g}, but there are {source.config.n_resolutions} resolutions")
+            raise ValueError(
+                f"freeze_g={config.freeze_g}, but there are {source.config.n_resolutions} resolutions"
+            )
         self.config = config
         self.gan = Gan(copy.deepcopy(source), d, config)
         fixed = copy.deepcopy(source).eval().requires_grad_(False).to(memory_format=torch.channels_last)

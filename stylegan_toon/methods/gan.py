@@ -112,8 +112,12 @@ class Gan(nn.Module):
         opt.zero_grad()
         loss.backward()
         opt.step()
-        out = {"d": loss, "d/real": real_scores.mean(), "d/fake": fake_scores.mean(),
-               "d/sign": real_scores.sign().float().mean()}
+        out = {
+            "d": loss,
+            "d/real": real_scores.mean(),
+            "d/fake": fake_scores.mean(),
+            "d/sign": real_scores.sign().float().mean(),
+        }
         self.augment.update(real_scores, i)
         out["ada/p"] = self.augment.p.clone()
         if self.config.r1_weight and i % self.config.r1_every == 0:
@@ -155,7 +159,11 @@ class Gan(nn.Module):
     def average(self, i: int) -> None:
         """Move g_ema towards g after step i."""
         config = self.config
-        update_ema(self.g_ema, self.g, ema_beta(config.batch, config.ema_images, (i + 1) * config.batch, config.ema_ramp))
+        update_ema(
+            self.g_ema,
+            self.g,
+            ema_beta(config.batch, config.ema_images, (i + 1) * config.batch, config.ema_ramp),
+        )
 
 
 @torch.no_grad()

@@ -14,8 +14,7 @@ from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.images import grid, save_png
 from stylegan_toon.methods.encoder import Config, EncoderTraining
-from stylegan_toon.pipelines.models import find_model
-from stylegan_toon.pipelines.networks import need_discriminator, open_networks
+from stylegan_toon.pipelines.networks import open_networks
 from stylegan_toon.stylegan2 import encoder as encoder_net
 from stylegan_toon.stylegan2.files import encoder_checkpoint
 from stylegan_toon.training.loop import Run, train
@@ -37,9 +36,7 @@ def train_encoder(
     """
     where = choose_device(device)
     torch.manual_seed(run.seed)
-    path = Path(source) if Path(source).is_dir() else find_model(source, "generator")
-    _, d, g, _ = open_networks(path)
-    d = need_discriminator(d, path)
+    _, d, g, _ = open_networks(source)
     shape = g.config
     config = encoder_net.Config(shape.resolution, d.config.channels, shape.n_layers, shape.w_dim)
     encoder = encoder_net.Encoder(config)
@@ -62,7 +59,12 @@ def train_encoder(
         save(run.out / "last.encoder.safetensors", encoder_checkpoint(module.average, about))
         return {"pictures": about["pictures"], "shown_l1": float((made - shown).abs().mean())}
 
-    about = {"program": __version__, "torch": torch.__version__, "source": source, "training_pictures": len(pictures)}
+    about = {
+        "program": __version__,
+        "torch": torch.__version__,
+        "source": source,
+        "training_pictures": len(pictures),
+    }
     train(
         module,
         lambda i: {"photo": sampler.batch(i).to(where, memory_format=torch.channels_last)},

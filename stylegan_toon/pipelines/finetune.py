@@ -11,8 +11,7 @@ from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.errors import InputError
 from stylegan_toon.methods.freezesg import Config, FreezeSG
-from stylegan_toon.pipelines.models import find_model
-from stylegan_toon.pipelines.networks import about_run, gan_look, need_discriminator, open_networks
+from stylegan_toon.pipelines.networks import about_run, gan_look, open_networks
 from stylegan_toon.training.loop import Run, train
 
 
@@ -25,7 +24,9 @@ def find_target(name: str) -> Path:
     for path in tried:
         if path.is_dir() or path.is_file():
             return path
-    raise InputError(f"no pictures for {name!r}: put them into data/{name}/ or data/{name}.zip, or name a folder or ZIP")
+    raise InputError(
+        f"no pictures for {name!r}: put them into data/{name}/ or data/{name}.zip, or name a folder or ZIP"
+    )
 
 
 def finetune_generator(
@@ -47,13 +48,12 @@ def finetune_generator(
     """
     where = choose_device(device)
     torch.manual_seed(run.seed)
-    path = Path(source) if Path(source).is_dir() else find_model(source, "generator")
-    _, d, g, seen = open_networks(path)
+    _, d, g, seen = open_networks(source)
     pictures = load_pictures([find_target(target)], g.config.resolution, exclude)
     method = replace(method, bf16=training_dtype(where) == torch.bfloat16)
     if method.r1_weight < 0:
         method = replace(method, r1_weight=0.4 * g.config.resolution / 64)
-    module = FreezeSG(method, g, need_discriminator(d, path)).to(where)
+    module = FreezeSG(method, g, d).to(where)
     module.source.to(where)
     sampler = Sampler(pictures, method.batch, run.seed, mirror)
     meta = {"program": __version__, "target": Path(target).stem, "source_pictures": seen}

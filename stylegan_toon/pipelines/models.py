@@ -13,11 +13,12 @@ from stylegan_toon.device import CHOICES, choose_device
 from stylegan_toon.errors import ModelError
 from stylegan_toon.paths import pretrained_dirs
 from stylegan_toon.stylegan2.discriminator import Discriminator
-from stylegan_toon.stylegan2.files import build_discriminator, build_generator
+from stylegan_toon.stylegan2.encoder import Encoder
+from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
 from stylegan_toon.stylegan2.generator import Generator
 
 RUNS = Path("runs")  # below the working folder
-Net = TypeVar("Net", Generator, Discriminator)
+Net = TypeVar("Net", Generator, Discriminator, Encoder)
 
 
 def load_generator(name_or_file: str | Path, device: str | torch.device = "cpu") -> Generator:
@@ -32,6 +33,11 @@ def load_generator(name_or_file: str | Path, device: str | torch.device = "cpu")
 def load_discriminator(name_or_file: str | Path, device: str | torch.device = "cpu") -> Discriminator:
     """As load_generator; X.discriminator.safetensors is found beside a generator X.safetensors."""
     return _load(name_or_file, "discriminator", build_discriminator, device)
+
+
+def load_encoder(name_or_file: str | Path, device: str | torch.device = "cpu") -> Encoder:
+    """As load_generator; X.encoder.safetensors is found beside a generator X.safetensors."""
+    return _load(name_or_file, "encoder", build_encoder, device)
 
 
 def open_model(name_or_file: str | Path, what: str = "generator") -> Checkpoint:

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from stylegan_toon import __version__
-from stylegan_toon.checkpoint.format import load, save
+from stylegan_toon.checkpoint.format import load, save, shown
 from stylegan_toon.config import to_json
 from stylegan_toon.errors import ModelError
 from stylegan_toon.methods.gan import Gan, mean_w
+from stylegan_toon.pipelines.models import find_model, open_model, sibling
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import (
     build_discriminator,
@@ -22,40 +23,32 @@ from stylegan_toon.stylegan2.files import (
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.training.loop import newest_state
 
-D_SUFFIX = ".discriminator.safetensors"
 
+def open_networks(name: str) -> tuple[Generator, Discriminator, Generator, int]:
+    """g, d, g_ema and the number of pictures seen, of a run folder, a generator file or a known name.
 
-def discriminator_beside(generator: Path) -> Path:
-    """The discriminator's file for a generator's: NAME.discriminator.safetensors."""
-    stem = generator.name.removesuffix(".safetensors").removesuffix(".generator")
-    return generator.with_name(stem + D_SUFFIX)
-
-
-def open_networks(path: Path) -> tuple[Generator, Discriminator | None, Generator, int]:
-    """g, d, g_ema and the number of pictures seen, of a run folder or of a generator file.
-
-    Of a run folder they are its last state's. Of a file, g_ema is g, and d is read from beside it or None.
-    Raises: ModelError.
+    Of a run folder they are its newest state's. Of anything else g_ema is g.
+    Raises: ModelError, also where the discriminator is not to be had.
     """
-    file = path / "last.safetensors" if path.is_dir() else path
-    made = load(file, "generator")
+    folder = Path(name)
+    if folder.is_dir():
+        name = str(folder / "last.safetensors")
+    made = open_model(name, "generator")
     g, g_ema = build_generator(made, trainable=True), build_generator(made, trainable=True)
-    beside = discriminator_beside(file)
-    d = build_discriminator(load(beside), trainable=True) if beside.is_file() else None
-    state = newest_state(path) if path.is_dir() else None
-    if state and d:
+    try:
+        d = build_discriminator(open_model(name, "discriminator"), trainable=True)
+    except ModelError:
+        beside = sibling(find_model(name), "discriminator")
+        raise ModelError(
+            f"training needs a discriminator, and {shown(beside)} is not there; put it there"
+        ) from None
+    state = newest_state(folder) if folder.is_dir() else None
+    if state:
         tensors = load(state, "train-state").tensors
         for network, prefix in ((g, "method/gan.g."), (d, "method/gan.d.")):
             own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             network.load_state_dict({k: v for k, v in own.items() if not k.startswith("old_from_rgb.")})
     return g, d, g_ema, int(made.meta.get("pictures", 0))
-
-
-def need_discriminator(d: Discriminator | None, path: Path) -> Discriminator:
-    """d, or a ModelError that says where it should lie."""
-    if d is None:
-        raise ModelError(f"{discriminator_beside(path)} is not there; training needs it beside the generator")
-    return d
 
 
 def about_run(gan: Gan, **more: Any) -> dict[str, Any]:
@@ -71,13 +64,17 @@ def about_run(gan: Gan, **more: Any) -> dict[str, Any]:
 
 
 def gan_look(
-    gan: Gan, out: Path, meta: Mapping[str, Any], rows: Callable[[torch.Tensor], list[torch.Tensor]] | None = None,
-    fixed_mean: bool = False, judge: Callable[[Generator], float] | None = None,
+    gan: Gan,
+    out: Path,
+    meta: Mapping[str, Any],
+    rows: Callable[[torch.Tensor], list[torch.Tensor]] | None = None,
+    fixed_mean: bool = False,
+    judge: Callable[[Generator], float] | None = None,
 ) -> Callable[[int], dict[str, float]]:
     """A look for training.loop.train.
 
-    It writes RUN/samples/<step>.png (fixed codes, psi 0.7), RUN/last.safetensors with the discriminator beside
-    it and, where judge gives its lowest figure so far, RUN/best.safetensors.
+    It writes RUN/samples/<step>.png (fixed codes, psi 0.7), RUN/last.safetensors with the discriminator
+    beside it and, where judge gives its lowest figure so far, RUN/best.safetensors.
 
     Args:
         meta: of the files; "pictures" counts those seen before this run.
@@ -85,7 +82,11 @@ def gan_look(
         fixed_mean: keep w_mean, because the mapping is frozen.
         judge: a figure of the generator, lower is better.
     """
-    best = [float(load(out / "best.safetensors").meta.get("judged", "inf")) if (out / "best.safetensors").is_file() else float("inf")]
+    best = [
+        float(load(out / "best.safetensors").meta.get("judged", "inf"))
+        if (out / "best.safetensors").is_file()
+        else float("inf")
+    ]
 
     def look(done: int) -> dict[str, float]:
         from stylegan_toon.images import grid, save_png
@@ -106,11 +107,11 @@ def gan_look(
         if judge:
             figures["kid"] = about["judged"] = judge(g)
         save(out / "last.safetensors", generator_checkpoint(g, about))
-        save(out / f"last{D_SUFFIX}", discriminator_checkpoint(gan.d, about))
+        save(out / "last.discriminator.safetensors", discriminator_checkpoint(gan.d, about))
         if judge and figures["kid"] < best[0]:
             best[0] = figures["kid"]
             save(out / "best.safetensors", generator_checkpoint(g, about))
-            save(out / f"best{D_SUFFIX}", discriminator_checkpoint(gan.d, about))
+            save(out / "best.discriminator.safetensors", discriminator_checkpoint(gan.d, about))
         return figures
 
     return look

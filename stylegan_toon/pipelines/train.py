@@ -12,7 +12,7 @@ from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.errors import UsageError
 from stylegan_toon.methods.gan import GanConfig
 from stylegan_toon.methods.scratch import Scratch
-from stylegan_toon.pipelines.networks import about_run, gan_look, need_discriminator, open_networks
+from stylegan_toon.pipelines.networks import about_run, gan_look, open_networks
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator
@@ -42,12 +42,14 @@ def train_generator(
     torch.manual_seed(run.seed)
     seen = 0
     if grow:
-        g, d, average, seen = open_networks(Path(grow))
+        g, d, average, seen = open_networks(grow)
         if g.config.resolution * 2 != network.resolution:
             wanted = g.config.resolution * 2
-            raise UsageError(f"--grow {grow} gives {wanted} px, not {network.resolution}; use --resolution {wanted}")
+            raise UsageError(
+                f"--grow {grow} gives {wanted} px, not {network.resolution}; use --resolution {wanted}"
+            )
         width = network.channels[-1]
-        d = grow_discriminator(need_discriminator(d, Path(grow)), width)
+        d = grow_discriminator(d, width)
         g, g_ema = grow_generator(g, width), grow_generator(average, width)
         g_ema.synthesis.blocks[-1].load_state_dict(g.synthesis.blocks[-1].state_dict())
     else:

@@ -5,6 +5,7 @@ the trunk has the shape of the discriminator's, whose trained weights are a good
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,7 @@ class Encoder(nn.Module):
         self.compute_dtype = torch.float32  # of the trunk; the head is float32
         widths = config.channels[::-1]
         self.from_rgb = EqualConv2d(3, widths[0], 1)
-        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in pairwise(widths))
         self.fc = EqualLinear(widths[-1] * 16, config.rank, activate=True)
         self.base = EqualLinear(config.rank, config.w_dim)
         self.offsets = EqualLinear(config.rank, config.n_layers * config.w_dim)

@@ -12,6 +12,8 @@ from stylegan_toon.config import from_json, to_json
 from stylegan_toon.errors import ModelError
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.encoder import Config as EncoderConfig
+from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.generator import Generator
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -31,12 +33,17 @@ def build_generator(checkpoint: Checkpoint, trainable: bool = False) -> Generato
         trainable: False gives eval mode, no gradients and weights in channels_last; True a network to train.
     Raises: ModelError if the kind, the configuration, a tensor's name or its shape is not the network's.
     """
-    return _build(Generator, "generator", checkpoint, trainable)
+    return _build(Generator, Config, "generator", checkpoint, trainable)
 
 
 def build_discriminator(checkpoint: Checkpoint, trainable: bool = False) -> Discriminator:
     """The discriminator of a checkpoint; arguments and errors as in build_generator."""
-    return _build(Discriminator, "discriminator", checkpoint, trainable)
+    return _build(Discriminator, Config, "discriminator", checkpoint, trainable)
+
+
+def build_encoder(checkpoint: Checkpoint, trainable: bool = False) -> Encoder:
+    """The encoder of a checkpoint; arguments and errors as in build_generator."""
+    return _build(Encoder, EncoderConfig, "encoder", checkpoint, trainable)
 
 
 def generator_checkpoint(
@@ -54,6 +61,13 @@ def discriminator_checkpoint(
     return _checkpoint("discriminator", discriminator, state, meta, half)
 
 
+def encoder_checkpoint(
+    encoder: Encoder, meta: Mapping[str, Any] | None = None, half: bool = False
+) -> Checkpoint:
+    """As generator_checkpoint."""
+    return _checkpoint("encoder", encoder, encoder.state_dict(), meta, half)
+
+
 def _checkpoint(
     kind: str, network: Any, state: Mapping[str, Tensor], meta: Mapping[str, Any] | None, half: bool
 ) -> Checkpoint:
@@ -62,11 +76,11 @@ def _checkpoint(
     return Checkpoint(kind, to_json(network.config), dict(meta or {}), tensors)
 
 
-def _build(cls: type[Net], kind: str, checkpoint: Checkpoint, trainable: bool) -> Net:
+def _build(cls: type[Net], shape: type, kind: str, checkpoint: Checkpoint, trainable: bool) -> Net:
     if checkpoint.kind != kind:
         raise ModelError(f"the file holds a {checkpoint.kind[:40]}, not a {kind}; name another file")
     try:
-        config = from_json(Config, checkpoint.config)
+        config = from_json(shape, checkpoint.config)
         with torch.device("meta"):  # shapes only: a file cannot make us allocate more than it holds
             wanted = cls(config).state_dict()
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:

@@ -31,13 +31,17 @@ class Augment(nn.Module):
         p = float(self.p)
         if p == 0:
             return x
-        return recolour(warp(x, warp_matrices(len(x), p).to(x.device)), colour_matrices(len(x), p).to(x.device))
+        return recolour(
+            warp(x, warp_matrices(len(x), p).to(x.device)), colour_matrices(len(x), p).to(x.device)
+        )
 
     def update(self, real_scores: Tensor, i: int) -> None:
         """Count the signs of D(real) [N]; at every `every`-th step i move p towards the target."""
         if not self.target:
             return
-        self.signs += torch.stack([real_scores.detach().float().sign().sum(), self.signs.new_tensor(len(real_scores))])
+        self.signs += torch.stack(
+            [real_scores.detach().float().sign().sum(), self.signs.new_tensor(len(real_scores))]
+        )
         if (i + 1) % self.every == 0:
             step = (self.signs[0] / self.signs[1] - self.target).sign() * self.signs[1] / self.images
             self.p.copy_((self.p + step).clamp(0, 1))
@@ -94,7 +98,8 @@ def warp(x: Tensor, matrices: Tensor) -> Tensor:
 
 
 def colour_matrices(n: int, p: float) -> Tensor:
-    """Random colour maps [n, 4, 4]: brightness, contrast, luma flip, hue, saturation, each with probability p."""
+    """Random colour maps [n, 4, 4]: brightness, contrast, luma flip, hue, saturation, each with
+    probability p."""
     brightness = _sometimes(torch.randn(n) * 0.2, p, 0)
     contrast = _sometimes(torch.exp2(torch.randn(n) * 0.5), p, 1)
     flip = _sometimes(torch.randint(2, [n]).float(), p, 0)

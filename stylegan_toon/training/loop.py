@@ -1,4 +1,4 @@
-"""The one training loop: it owns steps, files, logs, signals and resuming, and knows nothing of any method."""
+"""The one training loop: it owns steps, files, logs, signals and resuming, and knows no method."""
 
 import fcntl
 import json
@@ -50,8 +50,8 @@ def train(
 
     Args:
         stream: batch i, a function of i alone.
-        look: called with the number of finished steps every look_every steps and at the end, after the state was
-            saved where both fall together; writes samples and models, returns figures for the log.
+        look: called with the number of finished steps every look_every steps and at the end, after the
+            state was saved where both fall together; writes samples and models, returns figures for the log.
         about: what run.json says.
     Returns: the number of steps done in all.
     Raises: RunBusyError, NotFiniteError, DiskError, ModelError (a state of other settings), Interrupted and
@@ -61,7 +61,13 @@ def train(
         optimizers = method.optimizers()
         start = _resume(method, optimizers, run)
         _write_json(run.out / "run.json", {**about, "seed": run.seed, "method": to_json(method.config)})
-        bar = tqdm(total=run.steps, initial=start, unit="step", disable=None if not run.quiet else True, smoothing=0.05)
+        bar = tqdm(
+            total=run.steps,
+            initial=start,
+            unit="step",
+            disable=None if not run.quiet else True,
+            smoothing=0.05,
+        )
         began = time.monotonic()
         saved = start
         for i in range(start, run.steps):
@@ -73,7 +79,10 @@ def train(
             if done % run.log_every == 0 or done == run.steps:
                 values = {name: round(float(value), 6) for name, value in losses.items()}
                 seconds = round(time.monotonic() - began, 1)
-                _log(run.out, {"step": done, "seconds": seconds, "rate": round((done - start) / seconds, 4), **values})
+                _log(
+                    run.out,
+                    {"step": done, "seconds": seconds, "rate": round((done - start) / seconds, 4), **values},
+                )
                 bar.set_postfix({k: f"{v:.3g}" for k, v in values.items() if "/" not in k}, refresh=False)
             stop = next(iter(caught), None)
             if done % run.save_every == 0 or done == run.steps or stop:
@@ -89,7 +98,7 @@ def train(
 
 
 def save_state(out: Path, method: Method, optimizers: Mapping[str, Optimizer], done: int, seed: int) -> Path:
-    """Write everything a resumed run needs to RUN/state/<step>.safetensors, and drop all but the newest KEEP."""
+    """Write all that a resumed run needs to RUN/state/<step>.safetensors; drop all but the newest KEEP."""
     assert isinstance(method, nn.Module)
     names = {id(parameter): name for name, parameter in method.named_parameters()}
     tensors = {f"method/{name}": value for name, value in method.state_dict().items()}
@@ -122,7 +131,9 @@ def load_state(path: Path, method: Method, optimizers: Mapping[str, Optimizer]) 
     try:
         method.load_state_dict(own)
     except RuntimeError:
-        raise ModelError(f"{path} is a state of other networks; use --resume never or another --out") from None
+        raise ModelError(
+            f"{path} is a state of other networks; use --resume never or another --out"
+        ) from None
     parameters = dict(method.named_parameters())
     for name, value in state.tensors.items():
         if name.startswith("opt/"):
@@ -183,7 +194,9 @@ def _locked(out: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.pread(handle, 40, 0).decode(errors="replace").strip()
-            raise RunBusyError(f"{out} is in use by process {holder or '?'}; wait, or choose another --out") from None
+            raise RunBusyError(
+                f"{out} is in use by process {holder or '?'}; wait, or choose another --out"
+            ) from None
         os.truncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield

@@ -49,6 +49,7 @@ def test_each_error_of_ours_ends_with_its_code(kind: type[errors.ToonError], cap
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), 6),
         (OSError(errno.ENOSPC, "No space left on device", "a.png"), 9),
         (PermissionError(errno.EACCES, "Permission denied", "a.png"), 9),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 3000), 2),
         (OSError(errno.EROFS, "Read-only file system", "a.png"), 9),
         (ValueError("two\nlines"), 1),
         (FileNotFoundError(errno.ENOENT, "No such file", "a.png"), 1),
@@ -122,10 +123,10 @@ def test_a_long_text_keeps_its_beginning_and_its_remedy() -> None:
 
 @pytest.mark.parametrize(
     "char, shown",
-    [("\n", r"\n"), ("\x1b", r"\x1b"), ("\x9b", r"\x9b"), ("\u202e", r"\u202e"), ("\udcff", r"\udcff"), ("é", "é")],
+    [("\n", r"\n"), ("\x1b", r"\x1b"), ("\x9b", r"\x9b"), ("\u202e", r"\u202e"), ("\udcff", r"\udcff")],
 )
 def test_characters_that_could_deceive_are_escaped(char: str, shown: str) -> None:
-    assert printable(f"a{char}b") == f"a{shown}b"
+    assert printable(f"ä{char}b") == f"ä{shown}b"
 
 
 SLEEPER = """

@@ -1,4 +1,4 @@
-"""Scratch and FreezeSG: everything that should move moves, what is frozen stays, and a resumed run is the same."""
+"""Scratch and FreezeSG: all that should move moves, what is frozen stays, a resumed run is the same."""
 
 import itertools
 
@@ -123,7 +123,14 @@ def test_scratch_learns_one_colour():
 
     def gap():
         with torch.no_grad():
-            return float((method.gan.g(torch.randn(8, 8, generator=torch.Generator().manual_seed(1)), noise="none") - colour).abs().mean())
+            return float(
+                (
+                    method.gan.g(torch.randn(8, 8, generator=torch.Generator().manual_seed(1)), noise="none")
+                    - colour
+                )
+                .abs()
+                .mean()
+            )
 
     before, optimizers = gap(), method.optimizers()
     for i in range(150):
