@@ -65,6 +65,8 @@ def find_model(name_or_file: str | Path, what: str = "generator") -> Path:
     Raises: ModelError naming those that are known.
     """
     name, path = str(name_or_file), Path(name_or_file)
+    if len(name) > 1000 or "\0" in name:
+        raise ModelError(f"no {what} is called {shown(name, 40)!r}; name a file, a run or a known model")
     if path.is_file():
         return path
     for run in (path, RUNS / name):
