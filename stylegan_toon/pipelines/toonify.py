@@ -14,12 +14,13 @@ from stylegan_toon.errors import InputError
 from stylegan_toon.faces.align import align
 from stylegan_toon.faces.detect import Face, find_faces, select_faces
 from stylegan_toon.faces.paste import paste
-from stylegan_toon.features.mobileface import load_mobileface
+from stylegan_toon.features.mobileface import MobileFace, load_mobileface
 from stylegan_toon.images import grid, list_images, load_image, save_png, shown, to_tensor, to_uint8
 from stylegan_toon.methods.invert import STEPS, refine
 from stylegan_toon.pipelines.models import load_encoder, load_generator, open_model
 from stylegan_toon.stylegan2.blend import blend as blend_generators
 from stylegan_toon.stylegan2.blend import shared_resolutions
+from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import build_generator
 from stylegan_toon.stylegan2.generator import Generator
 
@@ -55,15 +56,20 @@ class Toonifier:
         self.source = load_generator(source, self.device)
         made = open_model(style, "generator")
         child = build_generator(made).to(self.device)
-        self.k = int(made.meta.get("blend", 0)) if blend is None else blend
-        self.cartoon = blend_generators(self.source, child, self.k)
+        self._child = child
+        self.set_blend(int(made.meta.get("blend", 0)) if blend is None else blend)
         shared = shared_resolutions(self.source, child)
         if blend and all(shared[:blend]):
             report(
                 f"--blend {blend} is the same as --blend 0: {style} shares these resolutions with {source}"
             )
         self.style, self._source_name = style, source
-        self._face = None
+        self._face: MobileFace | None = None
+        self._encoder: Encoder | None = None
+
+    def set_blend(self, k: int) -> None:
+        """Take the k lowest resolutions from the source. Raises: UsageError if k is out of range."""
+        self.cartoon, self.k = blend_generators(self.source, self._child, k), k
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Identity embeddings [N, F] of aligned pictures."""
@@ -73,10 +79,10 @@ class Toonifier:
 
     def invert(self, photos: Tensor, steps: int = 0) -> Tensor:
         """w_plus [N, L, D] of aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then optimisation."""
-        if not hasattr(self, "encoder"):
-            self.encoder = load_encoder(self._source_name, self.device)
+        if self._encoder is None:
+            self._encoder = load_encoder(self._source_name, self.device)
         with torch.no_grad():
-            w_plus = self.encoder(photos)
+            w_plus = self._encoder(photos)
         return refine(self.source, photos, w_plus, steps, self.embed)
 
     def draw(self, w_plus: Tensor, generator: Generator | None = None) -> Tensor:
