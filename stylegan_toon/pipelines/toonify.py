@@ -14,7 +14,7 @@ from stylegan_toon.errors import InputError
 from stylegan_toon.faces.align import align
 from stylegan_toon.faces.detect import Face, find_faces, select_faces
 from stylegan_toon.faces.paste import paste
-from stylegan_toon.features.mobileface import load_mobileface
+from stylegan_toon.features.mobileface import MobileFace, load_mobileface
 from stylegan_toon.images import grid, list_images, load_image, save_png, shown, to_tensor, to_uint8
 from stylegan_toon.methods.invert import STEPS, refine
 from stylegan_toon.pipelines.models import load_encoder, load_generator, open_model
@@ -63,7 +63,7 @@ class Toonifier:
                 f"--blend {blend} is the same as --blend 0: {style} shares these resolutions with {source}"
             )
         self.style, self._source_name = style, source
-        self._face = None
+        self._face: MobileFace | None = None
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Identity embeddings [N, F] of aligned pictures."""
@@ -105,7 +105,7 @@ def toonify_files(
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Result]:
-    """Turn the faces of photos (files and folders) into cartoons, one Result a written picture or failed photo.
+    """Turn the faces of photos (files and folders) into cartoons: a Result a picture or failed photo.
 
     Without photos one grid of source | cartoon pairs is drawn from codes of seed.
     Args:
@@ -163,9 +163,8 @@ def _picture(cartoon: Tensor, size: int | None = None) -> Image.Image:
 def _pairs(toonifier: Toonifier, seed: int, rows: int = 4) -> Tensor:
     """[3, rows * R, 8 * R]: four source | cartoon pairs a row, psi 0.7."""
     g = toonifier.source
-    z = torch.randn(4 * rows, g.config.z_dim, generator=torch.Generator().manual_seed(seed)).to(
-        toonifier.device
-    )
+    z = torch.randn(4 * rows, g.config.z_dim, generator=torch.Generator().manual_seed(seed))
+    z = z.to(toonifier.device)
     with torch.inference_mode():
         w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z)) - g.w_mean)
     pairs = torch.stack([toonifier.draw(w_plus, g), toonifier.draw(w_plus)], 1)
