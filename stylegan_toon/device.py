@@ -1,12 +1,15 @@
 """Which device computes, and in which precision it trains."""
 
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from stylegan_toon.errors import MissingPartError
 
 CHOICES = ("auto", "cpu", "cuda", "mps")
+Net = TypeVar("Net", bound=nn.Module)
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -20,8 +23,15 @@ def choose_device(name: str = "auto") -> torch.device:
     if name not in there:
         raise MissingPartError(f"device {name!r} is not known; use one of {', '.join(CHOICES)}")
     if not there[name]:
-        raise MissingPartError(f"device {name!r} is not available to torch {torch.__version__}; use --device cpu")
+        version = torch.__version__
+        raise MissingPartError(f"device {name!r} is not available to torch {version}; use --device cpu")
     return torch.device(name)
+
+
+def channels_last(network: Net) -> Net:
+    """network, its convolutions' weights laid out for pictures stored as [N, H, W, C]."""
+    move: Any = network.to  # its stub knows no memory_format
+    return move(memory_format=torch.channels_last)
 
 
 def training_dtype(device: torch.device) -> torch.dtype:

@@ -69,7 +69,7 @@ def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
         overflow = half and not not_finite({bad: checkpoint.tensors[bad]})
         why = "holds numbers above the float16 range; save it without half" if overflow else "is not finite"
         raise NotFiniteError(f"{shown(path)} was not written: tensor {bad[:60]!r} {why}")
-    about = {"kind": checkpoint.kind, "config": checkpoint.config, "meta": checkpoint.meta}
+    about: dict[str, Any] = {"kind": checkpoint.kind, "config": checkpoint.config, "meta": checkpoint.meta}
     about = json.loads(json.dumps(about, allow_nan=False))  # tuples and number keys as load() will see them
     about = {"version": VERSION, **about, "digest": digest(**about, tensors=tensors)}
     header: dict[str, Any] = {"__metadata__": {KEY: json.dumps(about)}}
@@ -213,7 +213,7 @@ def _plain(tensor: Tensor, half: bool) -> Tensor:
 
 
 def _view(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _header(data: bytes, path: str | Path) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def _header(data: bytes, path: str | Path) -> dict[str, Any]:
         raise ModelError(f"{shown(path)} is damaged: its header is no JSON; get or make it again") from None
     if about is None:
         raise ModelError(f"{shown(path)} is safetensors, but not made by stylegan-toon; name another file")
-    wanted = {"version": int, "kind": str, "config": dict, "meta": dict, "digest": str}
+    wanted: dict[str, type] = {"version": int, "kind": str, "config": dict, "meta": dict, "digest": str}
     if not isinstance(about, dict) or any(not isinstance(about.get(k), t) for k, t in wanted.items()):
         raise ModelError(f"{shown(path)} is damaged: its header lacks an entry; get or make it again")
     if about["version"] > VERSION:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from stylegan_toon.checkpoint.format import load
 from stylegan_toon.config import from_json
+from stylegan_toon.device import channels_last
 from stylegan_toon.errors import ModelError
 from stylegan_toon.paths import pretrained_file
 
@@ -146,5 +147,4 @@ def load_mobileface(path: str | Path | None = None, device: str | torch.device =
         net.load_state_dict(checkpoint.tensors)
     except RuntimeError:
         raise ModelError(f"{path} does not fit its own configuration; get it again") from None
-    net.float().eval().requires_grad_(False).to(device)
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
+    return channels_last(net.float().eval().requires_grad_(False).to(device))

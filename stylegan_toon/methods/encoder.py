@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from stylegan_toon.device import channels_last
 from stylegan_toon.losses.identity import identity_loss
 from stylegan_toon.losses.latent import feature_l1, offset_loss, pyramid_l1
 from stylegan_toon.stylegan2.discriminator import Discriminator
@@ -56,7 +57,7 @@ class EncoderTraining(nn.Module):
         with torch.no_grad():
             z = torch.randn(4096, g.config.z_dim, generator=torch.Generator().manual_seed(0))
             self._spread = float(g.mapping(z.to(g.w_mean.device)).var(0).mean())
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"e": Adam(self.encoder.parameters(), self.config.lr, (0.9, 0.99), fused=True)}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from stylegan_toon.device import channels_last
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.gan import Gan, GanConfig
 from stylegan_toon.stylegan2.discriminator import Discriminator
@@ -41,7 +42,7 @@ class FreezeSG(nn.Module):
             )
         self.config = config
         self.gan = Gan(copy.deepcopy(source), d, config)
-        fixed = copy.deepcopy(source).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        fixed = channels_last(copy.deepcopy(source).eval().requires_grad_(False))
         fixed.synthesis.compute_dtype = self.gan.g.synthesis.compute_dtype
         self._source = [fixed]  # in a list: it never changes, so it is no part of the state
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from stylegan_toon.device import channels_last
 from stylegan_toon.losses.adversarial import logistic_d, logistic_g
 from stylegan_toon.losses.regularize import path_length_penalty, r1_penalty
 from stylegan_toon.stylegan2.discriminator import Discriminator
@@ -61,7 +62,7 @@ class Gan(nn.Module):
         dtype = torch.bfloat16 if config.bf16 else torch.float32
         for network in (self.g.synthesis, self.d):
             network.compute_dtype = dtype
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def optimizers(self, frozen: Iterable[nn.Parameter] = ()) -> dict[str, Optimizer]:
         """Adam(0, 0.99) for both players, corrected for lazy regularisation; frozen parameters stay out."""

@@ -39,8 +39,16 @@ class EqualLinear(nn.Module):
 class EqualConv2d(nn.Module):
     """A convolution scaled by 1 / sqrt(in * k^2), with leaky ReLU * sqrt(2) if asked for."""
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, stride: int = 1, padding: int = 0, bias: bool = True,
-                 activate: bool = True):
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+        activate: bool = True,
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(n_out)) if bias else None

@@ -1,6 +1,7 @@
 """The residual StyleGAN2 discriminator. Source: Karras et al. 2020, arXiv 1912.04958."""
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,7 @@ class Discriminator(nn.Module):
         self.compute_dtype = torch.float32  # of the blocks; minibatch-stddev and the head are float32
         widths = config.channels[::-1]
         self.from_rgb = EqualConv2d(3, widths[0], 1)
-        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in pairwise(widths))
         self.stddev = MinibatchStdDev(config.group)
         self.final_conv = EqualConv2d(widths[-1] + 1, widths[-1], 3, padding=1)
         self.fc = EqualLinear(widths[-1] * 16, widths[-1], activate=True)

@@ -9,6 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.config import from_json, to_json
+from stylegan_toon.device import channels_last
 from stylegan_toon.errors import ModelError
 from stylegan_toon.nn.modulated import ModulatedConv2d
 from stylegan_toon.stylegan2.config import Config
@@ -81,7 +82,7 @@ def _build(cls: type[Net], shape: type, kind: str, checkpoint: Checkpoint, train
     if checkpoint.kind != kind:
         raise ModelError(f"the file holds a {checkpoint.kind[:40]}, not a {kind}; name another file")
     try:
-        config = from_json(shape, checkpoint.config)
+        config: Any = from_json(shape, checkpoint.config)
         with torch.device("meta"):  # shapes only: a file cannot make us allocate more than it holds
             wanted = cls(config).state_dict()
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
@@ -92,7 +93,7 @@ def _build(cls: type[Net], shape: type, kind: str, checkpoint: Checkpoint, train
     network.load_state_dict(checkpoint.tensors)
     if trainable:
         return network
-    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    channels_last(network.eval().requires_grad_(False))
     for module in network.modules():
         if isinstance(module, ModulatedConv2d):
             module.arrange()

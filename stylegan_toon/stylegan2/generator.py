@@ -1,6 +1,7 @@
 """The StyleGAN2 generator with output skips. Source: Karras et al. 2020, arXiv 1912.04958."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,7 @@ class Mapping(nn.Module):
         widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
         self.norm = PixelNorm()
         self.layers = nn.ModuleList(
-            EqualLinear(a, b, lr_mul=config.mapping_lr_mul, activate=True)
-            for a, b in zip(widths, widths[1:], strict=False)
+            EqualLinear(a, b, lr_mul=config.mapping_lr_mul, activate=True) for a, b in pairwise(widths)
         )
 
     def forward(self, z: Tensor) -> Tensor:
@@ -42,6 +42,15 @@ class SynthesisBlock(nn.Module):
             self.conv0 = StyledConv(n_in, n_out, w_dim, resolution, up=True)
         self.conv1 = StyledConv(n_out, n_out, w_dim, resolution)
         self.to_rgb = ToRGB(n_out, w_dim)
+
+    def forward(
+        self, x: Tensor, ws: Sequence[Tensor], noise: Sequence[str | Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The features and their picture; ws [N, D] and noise are those of the layers, in order."""
+        if len(ws) == 3:
+            x = self.conv0(x, ws[0], noise[0])
+        x = self.conv1(x, ws[-2], noise[len(ws) - 2])
+        return x, self.to_rgb(x, ws[-1])
 
 
 class Synthesis(nn.Module):
@@ -65,7 +74,9 @@ class Synthesis(nn.Module):
         )
         self.register_buffer("fir", setup_filter(gain=4), persistent=False)
 
-    def forward(self, w_plus: Tensor, noise: str | Sequence[Tensor] = "random", upto: int | None = None) -> list[Tensor]:
+    def forward(
+        self, w_plus: Tensor, noise: str | Sequence[Tensor] = "random", upto: int | None = None
+    ) -> list[Tensor]:
         """All running pictures from 4x4 up: rgbs[k] is [N, 3, 4 * 2^k, 4 * 2^k]; the last is the result.
 
         Args:
@@ -81,11 +92,10 @@ class Synthesis(nn.Module):
         x = self.const.to(self.compute_dtype).expand(w_plus.shape[0], -1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last)
         rgbs: list[Tensor] = []
+        ws, noises = w_plus.unbind(1), [noise] * self.config.n_layers if isinstance(noise, str) else noise
         for k, block in enumerate(self.blocks[:upto]):
-            if k > 0:
-                x = block.conv0(x, w_plus[:, 2 * k - 1], noise if isinstance(noise, str) else noise[2 * k - 1])
-            x = block.conv1(x, w_plus[:, 2 * k], noise if isinstance(noise, str) else noise[2 * k])
-            rgb = block.to_rgb(x, w_plus[:, 2 * k + 1])
+            first = max(0, 2 * k - 1)
+            x, rgb = block(x, ws[first : 2 * k + 2], noises[first : 2 * k + 1])
             rgbs.append(rgb if k == 0 else rgb + upfirdn2d(rgbs[-1], self.fir, up=2, pad=(2, 1)))
         return rgbs
 

@@ -23,8 +23,7 @@ def grow_generator(g: Generator, channels: int) -> Generator:
     """A generator of twice the resolution whose pictures are those of g, enlarged by the FIR filter."""
     grown = Generator(grown_config(g.config, channels))
     grown.load_state_dict(g.state_dict(), strict=False)
-    to_rgb = grown.synthesis.blocks[-1].to_rgb
-    torch.nn.init.zeros_(to_rgb.conv.weight)
+    torch.nn.init.zeros_(grown.synthesis.blocks[-1].get_parameter("to_rgb.conv.weight"))
     return grown
 
 

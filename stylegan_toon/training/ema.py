@@ -17,7 +17,7 @@ def ema_beta(batch: int, half_life: float, seen: int, ramp: float = 0.05) -> flo
 @torch.no_grad()
 def update_ema(average: nn.Module, model: nn.Module, beta: float) -> None:
     """average <- model + beta * (average - model) for parameters; buffers are copied."""
-    kept, new = list(average.parameters()), list(model.parameters())
+    kept, new = tuple(average.parameters()), tuple(model.parameters())
     torch._foreach_lerp_(kept, new, 1 - beta)
     for a, b in zip(average.buffers(), model.buffers(), strict=True):
         a.copy_(b)

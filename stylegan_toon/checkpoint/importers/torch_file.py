@@ -40,7 +40,7 @@ def read(data: bytes) -> dict[str, Any]:
     """
     if data.startswith(ZIP):
         _check_archive(data)
-    allowed = [(Namespace, "argparse.Namespace")]
+    allowed: list[Any] = [(Namespace, "argparse.Namespace")]
     try:
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
             warnings.simplefilter("ignore")
