@@ -185,6 +185,11 @@ def test_what_is_no_picture_is_named(tmp_path):
         assert words in text and "a.png" in text
 
 
+def test_a_phone_picture_that_cannot_be_read_ends_in_one_line(tmp_path):
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(64))
+    assert "JPEG" in (text := error_of(tmp_path / "a.heic")) or "copy or download" in text
+
+
 def test_folders_pipes_and_devices_are_refused_at_once(tmp_path):
     (tmp_path / "folder.png").mkdir()
     assert "folder" in error_of(tmp_path / "folder.png")

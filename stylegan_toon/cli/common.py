@@ -26,6 +26,7 @@ from stylegan_toon.errors import (
     DiskError,
     Interrupted,
     MemoryFullError,
+    MissingPartError,
     Terminated,
     ToonError,
     UsageError,
@@ -33,6 +34,7 @@ from stylegan_toon.errors import (
 
 ENVIRONMENT = "STYLEGAN_TOON"  # STYLEGAN_TOON_DEVICE for every command, STYLEGAN_TOON_TOONIFY_STYLE for one
 DEVICES = ("auto", "cpu", "cuda", "mps")  # as stylegan_toon.device.CHOICES, which cannot be had without torch
+OPS = ("auto", "reference", "cuda")  # as cuda_ops knows
 MAX_LINE = 200
 WRITING = {
     getattr(errno, name)
@@ -110,6 +112,8 @@ def toon_command(*examples: str) -> Callable[[Callable[..., None]], click.Comman
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def body(device: str, seed: int, as_json: bool, quiet: bool, debug: bool, **options: Any) -> None:
+            if (ops := os.environ.get("TOON_OPS", "auto")) not in OPS:
+                raise UsageError(f"TOON_OPS={ops!r} is none of {', '.join(OPS)}")
             if quiet:
                 os.environ.setdefault("TQDM_DISABLE", "1")
                 warnings.simplefilter("ignore")
@@ -155,6 +159,9 @@ def classify(error: BaseException) -> tuple[int, str]:
         return Interrupted.exit_code, "interrupted"
     if isinstance(error, _Stopped):
         return Terminated.exit_code, "stopped by SIGTERM"
+    ops = sys.modules.get("cuda_ops")
+    if isinstance(error, getattr(ops, "KernelUnavailableError", ())):
+        return MissingPartError.exit_code, f"{error}; set TOON_OPS=auto, or see stylegan-toon doctor"
     if _is_memory(error):
         remedy = "use a smaller --batch or --size, or close other programs"
         return MemoryFullError.exit_code, f"out of memory; {remedy}"

@@ -1,5 +1,7 @@
 """`stylegan-toon generate`: pictures from a model."""
 
+from typing import Any
+
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
@@ -19,7 +21,7 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.option("--npz", type=click.Path(), help="Also write the floats [N, 3, H, W], not clamped.")
 @click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Pictures at a time.")
 @click.option("--out", type=click.Path(), default="out", show_default=True, help="Folder for the results.")
-def generate(common: Common, seeds: str | None, latents: str | None, **options: object) -> None:
+def generate(common: Common, seeds: str | None, latents: str | None, **options: Any) -> None:
     """Draw pictures with MODEL, a known name, a run or a file. Prints one path a line.
 
     A seed gives the same picture in any list; the last picture, grid.png, shows them together.

@@ -1,5 +1,7 @@
 """`stylegan-toon toonify`: photos in, cartoons out."""
 
+from typing import Any
+
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
@@ -48,7 +50,7 @@ class Faces(click.ParamType):
 @click.option("--size", type=click.IntRange(16, 4096), metavar="N", help="Edge of the crop (--crop-only).")
 @click.option("--crop-only", is_flag=True, help="Save the cartoon face alone, not put back into the photo.")
 @click.option("--out", type=click.Path(), default="out", show_default=True, help="Folder for the results.")
-def toonify(common: Common, size: int | None, crop_only: bool, **options: object) -> None:
+def toonify(common: Common, size: int | None, crop_only: bool, **options: Any) -> None:
     """Turn the faces in PHOTOS into cartoons; without PHOTOS, draw source | cartoon pairs from random codes.
 
     PHOTOS are pictures or folders of them; a folder is mirrored in the results. Prints one path a line.

@@ -101,6 +101,11 @@ def align(image: Image.Image, points: np.ndarray, size: int) -> Image.Image:
     return crop.reduce(over)
 
 
+def rgb(image: Image.Image) -> Image.Image:
+    """The picture in mode RGB; itself, not a copy, if it is."""
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def warp(
     image: Image.Image,
     matrix: np.ndarray,
@@ -126,7 +131,7 @@ def warp(
     else:
         low = np.clip(low, 0, np.array(image.size) - 1)
         high = np.clip(high, low + 1, image.size)
-        part = image.convert("RGB").reduce(shrink, (*low.tolist(), *high.tolist()))
+        part = rgb(image).reduce(shrink, (*low.tolist(), *high.tolist()))
     scaled = matrix.copy()
     scaled[:, 2] = (matrix[:, 2] - low + 0.5) / shrink  # from here on pixels are counted by their corners
     scaled[:, :2] /= shrink
@@ -144,8 +149,8 @@ def _mirrored(
     steps = -(-(high - low) // shrink)
     if (low >= 0).all() and (low + steps * shrink <= image.size).all():
         box = (*low.tolist(), *(low + steps * shrink).tolist())
-        return image.convert("RGB").reduce(shrink, box), low
-    small = image.convert("RGB").reduce(shrink)
+        return rgb(image).reduce(shrink, box), low
+    small = rgb(image).reduce(shrink)
     first = np.floor(low / shrink).astype(int)
     columns, rows = (
         _reflect(np.arange(a, a + n + 1), end) for a, n, end in zip(first, steps, small.size, strict=True)

@@ -15,7 +15,7 @@ import onnxruntime
 from PIL import Image
 
 from stylegan_toon.errors import ModelError
-from stylegan_toon.faces.align import move, roll, side, warp
+from stylegan_toon.faces.align import move, rgb, roll, side, warp
 from stylegan_toon.images import shown
 from stylegan_toon.paths import pretrained_file
 
@@ -60,7 +60,7 @@ def find_faces(photo: Image.Image, model: Path | None = None, min_score: float =
     Returns: an empty list where there is no face.
     Raises: ModelError when the model is missing or is not YuNet.
     """
-    net = _session(_model_path(model))
+    net, photo = _session(_model_path(model)), rgb(photo)
     found = _search(net, photo, min_score)
     faces = [face for one in found if (face := _second_look(net, photo, one, min_score))]
     keep = nms(np.array([f.box for f in faces]).reshape(-1, 4), [f.score for f in faces])
@@ -131,10 +131,11 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
 
 def _search(net: onnxruntime.InferenceSession, photo: Image.Image, min_score: float) -> list[_Found]:
     """Faces of the upright photo, or else of its quarter turns, without duplicates."""
+    pixels = np.asarray(photo)
     seen: list[tuple[int, np.ndarray]] = []
     found: list[_Found] = []
     for at in _sides(photo.size):
-        small = shrink(photo, at)
+        small = shrink(pixels, at)
         seen.append((at, small))
         now = _detect(net, small, photo.size, at, min_score)
         found += now
@@ -171,25 +172,26 @@ def _second_look(
 
     Keeps the points of the first look unless the face turns out to be tilted more than those say.
     """
-    looks: list[Face] = []
+    looks: list[tuple[float, Face]] = []
     start = roll(first.points)
     for turn in (0.0, 90.0, 180.0, 270.0):
         angle = start + turn
-        for _ in range(3):
+        left = 90.0
+        for _ in range(4):
             look = _look(net, photo, first.box, angle, min_score)
             if look is None:
                 break
-            looks.append(look)
             left = _degrees(roll(look.points) - angle)
+            looks.append((look.score - abs(left) / 200.0, look))
             if abs(left) < 5.0:
                 break
             angle += left
-        if looks and max(look.score for look in looks) > 0.91:
+        if abs(left) < 5.0 and looks[-1][1].score > 0.91:
             break
     if not looks:
         return first if first.score >= 0.8 else None
-    best = max(looks, key=lambda look: look.score)
-    if abs(_degrees(roll(best.points) - start)) <= 8.0:
+    best = max(looks, key=lambda look: look[0])[1]
+    if first.score >= 0.9 and abs(_degrees(roll(best.points) - start)) <= 8.0:
         return Face(first.box, max(first.score, best.score), first.points)
     return best
 
@@ -267,20 +269,20 @@ def _turn_back(points: np.ndarray, turns: int, width: int, height: int) -> np.nd
     return np.stack(turned, axis=1)
 
 
-def shrink(photo: Image.Image, longer: int) -> np.ndarray:
-    """A photo as float32 RGB [3, h, w], 0..255 and whole numbers, its longer side brought to so many pixels.
+def shrink(pixels: np.ndarray, longer: int) -> np.ndarray:
+    """uint8 [H, W, 3] as float32 [3, h, w], whole numbers 0..255, the longer side brought to so many pixels.
 
     Smaller by exact area averages (a pixel cut by an edge counts by its parts), larger bilinearly. The points
     that YuNet gives move by several pixels with the way of resizing; the training crops were made with this.
     """
-    scale = longer / max(photo.size)
-    width, height = (max(1, round(extent * scale)) for extent in photo.size)
+    old_height, old_width, _ = pixels.shape
+    scale = longer / max(old_height, old_width)
+    height, width = max(1, round(old_height * scale)), max(1, round(old_width * scale))
     if scale >= 1:
-        resized = np.asarray(photo.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
-        return np.ascontiguousarray(resized.transpose(2, 0, 1), np.float32)
-    pixels = np.asarray(photo.convert("RGB"))
-    rows = _average(pixels.reshape(photo.height, -1), height).reshape(height, photo.width, 3)
-    columns = _average(np.ascontiguousarray(rows.transpose(1, 2, 0).reshape(photo.width, -1)), width)
+        resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+        return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1), np.float32)
+    rows = _average(pixels.reshape(old_height, -1), height).reshape(height, old_width, 3)
+    columns = _average(np.ascontiguousarray(rows.transpose(1, 2, 0).reshape(old_width, -1)), width)
     return np.rint(columns.reshape(width, 3, height).transpose(1, 2, 0))
 
 

@@ -16,6 +16,7 @@ import numpy
 import PIL
 import torch
 
+import cuda_ops
 import stylegan_toon
 from stylegan_toon.checkpoint.format import load
 from stylegan_toon.device import choose_device, training_dtype
@@ -57,21 +58,18 @@ def examine(device: str = "auto") -> dict[str, Any]:
 
 def as_text(report: dict[str, Any]) -> list[str]:
     """The report as aligned lines."""
-    versions, device, kernels = report["versions"], report["device"], report["kernels"]
+    versions, device = report["versions"], report["device"]
     lines = [f"{name:<14}{version}" for name, version in versions.items() if name != "torch_too_old"]
     if versions["torch_too_old"]:
         floor = ".".join(map(str, TORCH_FLOOR))
         lines.append(f"{'':<14}torch {versions['torch']} is too old; pip install 'torch>={floor}'")
     lines.append(f"{'device':<14}{device['chosen']} ({device['name']}), trains in {device['training_dtype']}")
     lines.append(f"{'threads':<14}{device['threads']} of {device['processors']} processors")
-    lines.append(f"{'kernels':<14}{kernels['in_use']}: {kernels['why']}")
+    lines.append(f"{'kernels':<14}{_kernel_line(report['kernels'])}")
     lines += [f"{'model':<14}{_model_line(model)}" for model in report["models"]]
     if not report["models"]:
         lines.append(f"{'model':<14}none found; pretrained/ is empty or was not installed")
-    for name, part in report["parts"].items():
-        state = part["version"] if part["usable"] else f"not usable: {part['why']}"
-        lines.append(f"{name:<14}{state} ({part['use']})")
-    return lines
+    return lines + [f"{name:<14}{_part_line(part)}" for name, part in report["parts"].items()]
 
 
 def _versions() -> dict[str, Any]:
@@ -87,14 +85,20 @@ def _versions() -> dict[str, Any]:
 
 
 def _kernels(device: torch.device) -> dict[str, Any]:
-    choice = os.environ.get("TOON_OPS", "auto")
-    facts = {"TOON_OPS": choice, "torch_cuda": torch.version.cuda, "nvcc": shutil.which("nvcc"),
-             "ninja": shutil.which("ninja") or _version("ninja")}  # fmt: skip
-    if device.type != "cuda":
-        why = f"plain PyTorch; CUDA kernels are not used on {device.type}"
-        return {"in_use": "reference", "why": why, **facts}
-    missing = [name for name in ("torch_cuda", "nvcc", "ninja") if not facts[name]]
-    return {"in_use": "reference" if missing else "cuda", "why": ", ".join(missing), **facts}
+    """Which implementation of cuda_ops runs on device; on a GPU this builds the kernels."""
+    ninja = shutil.which("ninja") or _version("ninja")
+    facts = {"TOON_OPS": os.environ.get("TOON_OPS", "auto"), "torch_cuda": torch.version.cuda}
+    facts |= {"nvcc": shutil.which("nvcc"), "ninja": ninja}
+    on_gpu = device.type == "cuda"
+    why = cuda_ops.unavailable_reason() if on_gpu else f"kernels are for CUDA, not for {device.type}"
+    return {"in_use": "reference" if why else "cuda", "why": why, **facts}
+
+
+def _kernel_line(kernels: dict[str, Any]) -> str:
+    parts = {"CUDA of torch": kernels["torch_cuda"], "nvcc": kernels["nvcc"], "ninja": kernels["ninja"]}
+    found = ", ".join(f"{name}: {value or 'no'}" for name, value in parts.items())
+    line = "CUDA kernels, built" if kernels["why"] is None else f"plain PyTorch; {kernels['why']}"
+    return f"{line} ({found}, TOON_OPS={kernels['TOON_OPS']})"
 
 
 def _model_files(folder: Path) -> list[Path]:
@@ -120,14 +124,23 @@ def _model_line(model: dict[str, Any]) -> str:
 
 
 def _part(distribution: str, extra: str, use: str) -> dict[str, Any]:
-    version = _version(distribution)
-    install = f"pip install -c constraints.txt 'stylegan-toon[{extra}]'"
+    """Whether an optional part is there and works; else why not, with the line that installs it.
+
+    The line names the torch that is installed, as pip would otherwise replace it.
+    """
+    version, torch_version = _version(distribution), torch.__version__.split("+")[0]
+    install = f"pip install 'stylegan-toon[{extra}]' torch=={torch_version}"
     part = {"version": version, "usable": version is not None, "why": None, "install": install, "use": use}
     if version is None:
         return part | {"why": f"not installed; {install}"}
     if distribution == "torchvision" and (why := _torchvision_problem()):
         return part | {"usable": False, "why": why}
     return part
+
+
+def _part_line(part: dict[str, Any]) -> str:
+    state = ", not usable: ".join(text for text in (part["version"], part["why"]) if text)
+    return f"{state} ({part['use']})"
 
 
 def _version(distribution: str) -> str | None:
@@ -149,5 +162,5 @@ def _torchvision_problem() -> str | None:
     last = done.stderr.strip().rsplit("\n", 1)[-1]
     if "torchvision::nms" in last:
         pair = f"pip install --force-reinstall --no-deps torchvision {CPU_WHEELS}"
-        return f"it was built for another torch (a CUDA build beside a CPU torch); {pair}"
+        return f"built for another torch, as a CUDA build beside a CPU torch is; {pair}"
     return f"its import fails: {last[:120]}"

@@ -42,13 +42,15 @@ def open_networks(name: str) -> tuple[Generator, Discriminator, Generator, int]:
         raise ModelError(
             f"training needs a discriminator, and {shown(beside)} is not there; put it there"
         ) from None
-    state = newest_state(folder) if folder.is_dir() else None
-    if state:
-        tensors = load(state, "train-state").tensors
-        for network, prefix in ((g, "method/gan.g."), (d, "method/gan.d.")):
-            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    seen = int(made.meta.get("pictures", 0))
+    if folder.is_dir() and (file := newest_state(folder)):
+        state = load(file, "train-state")
+        for network, prefix in ((g, "method/gan.g."), (d, "method/gan.d."), (g_ema, "method/gan.g_ema.")):
+            own = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
             network.load_state_dict({k: v for k, v in own.items() if not k.startswith("old_from_rgb.")})
-    return g, d, g_ema, int(made.meta.get("pictures", 0))
+        g_ema.w_mean.copy_(mean_w(g_ema))
+        seen += (int(state.meta["step"]) - int(made.meta["step"])) * int(state.config["batch"])
+    return g, d, g_ema, seen
 
 
 def about_run(gan: Gan, **more: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from stylegan_toon.faces.align import align
 from stylegan_toon.faces.detect import Face, find_faces, select_faces
 from stylegan_toon.faces.paste import paste
 from stylegan_toon.features.mobileface import load_mobileface
-from stylegan_toon.images import grid, list_images, load_image, save_png, shown, to_tensor
+from stylegan_toon.images import grid, list_images, load_image, save_png, shown, to_tensor, to_uint8
 from stylegan_toon.methods.invert import STEPS, refine
 from stylegan_toon.pipelines.models import load_encoder, load_generator, open_model
 from stylegan_toon.stylegan2.blend import blend as blend_generators
@@ -59,7 +59,9 @@ class Toonifier:
         self.cartoon = blend_generators(self.source, child, self.k)
         shared = shared_resolutions(self.source, child)
         if blend and all(shared[:blend]):
-            report(f"--blend {blend} is the same as --blend 0: {style} shares these resolutions with {source}")
+            report(
+                f"--blend {blend} is the same as --blend 0: {style} shares these resolutions with {source}"
+            )
         self.style, self._source_name = style, source
         self._face = None
 
@@ -70,7 +72,7 @@ class Toonifier:
         return self._face(pictures)[0]
 
     def invert(self, photos: Tensor, steps: int = 0) -> Tensor:
-        """w_plus [N, L, D] of aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then steps of optimisation."""
+        """w_plus [N, L, D] of aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then optimisation."""
         if not hasattr(self, "encoder"):
             self.encoder = load_encoder(self._source_name, self.device)
         with torch.no_grad():
@@ -139,12 +141,12 @@ def toonify_files(
         if crop_only:
             for i, cartoon in enumerate(cartoons):
                 path = base if i == 0 else base.with_name(f"{base.stem}-face{i + 1}.png")
-                save_png(path, _resized(cartoon, size), about)
+                save_png(path, _picture(cartoon, size), about)
                 yield Result(file, path, faces=[notes[i]])
         else:
-            for cartoon, face in reversed(list(zip(cartoons, found, strict=True))):  # the largest comes last
-                photo = paste(photo, cartoon, face.points)
-            save_png(base, photo, about)
+            squares = [_picture(cartoon) for cartoon in cartoons]
+            whole, _ = paste(photo, list(zip(squares, (face.points for face in found), strict=True)))
+            save_png(base, whole, about)
             yield Result(file, base, faces=notes)
 
 
@@ -153,9 +155,7 @@ def _free(path: Path, photo: Path) -> Path:
     return path.with_name(f"{path.stem}-toon.png") if path.absolute() == photo.absolute() else path
 
 
-def _resized(cartoon: Tensor, size: int | None) -> Image.Image:
-    from stylegan_toon.images import to_uint8
-
+def _picture(cartoon: Tensor, size: int | None = None) -> Image.Image:
     picture = Image.fromarray(to_uint8(cartoon[None])[0])
     return picture if size is None else picture.resize((size, size), Image.Resampling.LANCZOS)
 
@@ -163,7 +163,9 @@ def _resized(cartoon: Tensor, size: int | None) -> Image.Image:
 def _pairs(toonifier: Toonifier, seed: int, rows: int = 4) -> Tensor:
     """[3, rows * R, 8 * R]: four source | cartoon pairs a row, psi 0.7."""
     g = toonifier.source
-    z = torch.randn(4 * rows, g.config.z_dim, generator=torch.Generator().manual_seed(seed)).to(toonifier.device)
+    z = torch.randn(4 * rows, g.config.z_dim, generator=torch.Generator().manual_seed(seed)).to(
+        toonifier.device
+    )
     with torch.inference_mode():
         w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z)) - g.w_mean)
     pairs = torch.stack([toonifier.draw(w_plus, g), toonifier.draw(w_plus)], 1)

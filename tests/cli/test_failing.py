@@ -105,6 +105,12 @@ def test_a_device_that_is_missing_is_5(here, tmp_path: Path) -> None:
     check(here("doctor", STYLEGAN_TOON_DEVICE=missing), 5, missing)
 
 
+def test_kernels_that_are_asked_for_and_missing_are_5(toon, tmp_path: Path) -> None:
+    model = tiny(tmp_path / "g.safetensors")
+    check(toon("generate", model, "--device", "cpu", TOON_OPS="cuda"), 5, "TOON_OPS=auto")
+    check(toon("generate", model, TOON_OPS="fast"), 2, "'fast'", "reference")
+
+
 def test_a_place_that_cannot_be_written_is_9(here, tmp_path: Path) -> None:
     model = tiny(tmp_path / "g.safetensors")
     check(here("convert", model, "g.safetensors/below.safetensors"), 9, "below.safetensors")

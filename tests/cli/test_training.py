@@ -1,5 +1,7 @@
 """train, finetune and encode as a person runs them: small, on the CPU, through the command line."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -11,40 +13,70 @@ from pathlib import Path
 import pytest
 
 from stylegan_toon.checkpoint.format import load
+from stylegan_toon.cli import cli
+from stylegan_toon.cli.common import ENVIRONMENT, run
 from stylegan_toon.pipelines.models import load_encoder, load_generator
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FACES, STORYBOOK = str(FIXTURES / "faces16.zip"), str(FIXTURES / "storybook16.zip")
+TINY = ["--resolution", "16", "--channels", "8,8,8", "--batch", "4", "--device", "cpu"]
 SMALL = ["--w-dim", "16", "--mapping-layers", "2", "--batch", "4", "--device", "cpu"]
 
 
-def toon(*args, cwd=None, check=0):
-    command = [sys.executable, "-m", "stylegan_toon.cli", *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
-    assert done.returncode == check, done.stderr
-    return done
+def toon(*args, cwd):
+    """Run the command line in this process, in the folder cwd; returns exit code, stdout and stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(cli, [str(arg) for arg in args], "stylegan-toon", ENVIRONMENT)
+    return code, out.getvalue(), err.getvalue()
+
+
+def done(*args, cwd):
+    code, out, err = toon(*args, cwd=cwd)
+    assert code == 0, err
+    return out
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Faces at 16 px, grown to 32 px, a storybook child and an encoder of them."""
     folder = tmp_path_factory.mktemp("runs")
-    toon("train", FACES, "--out", "a", "--resolution", 16, "--channels", "16,16,16", "--steps", 4, *SMALL, cwd=folder)
-    toon("train", FACES, "--grow", "a", "--out", "faces", "--resolution", 32, "--channels", 8, "--steps", 4,
+    done(
+        "train",
+        FACES,
+        "--out",
+        "a",
+        "--resolution",
+        16,
+        "--channels",
+        "16,16,16",
+        "--steps",
+        4,
+        *SMALL,
+        cwd=folder,
+    )
+    done("train", FACES, "--grow", "a", "--out", "faces", "--resolution", 32, "--channels", 8, "--steps", 4,
          "--fade", 8, *SMALL, cwd=folder)  # fmt: skip
-    toon("finetune", "--target", STORYBOOK, "--source", "faces", "--out", "runs/story", "--steps", 4, "--batch", 4,
-         cwd=folder)  # fmt: skip
-    toon("encode", FACES, "--source", "faces", "--out", "enc", "--steps", 3, "--batch", 4, cwd=folder)
+    done("finetune", "--target", STORYBOOK, "--source", "faces", "--out", "runs/story", "--steps", 4,
+         "--batch", 4, cwd=folder)  # fmt: skip
+    done("encode", FACES, "--source", "faces", "--out", "enc", "--steps", 3, "--batch", 4, cwd=folder)
     return folder
 
 
 def test_a_run_folder_holds_what_the_manual_says(runs):
-    run = runs / "faces"
-    there = {path.name for path in run.iterdir()}
-    wanted = {"state", "last.safetensors", "last.discriminator.safetensors", "log.jsonl", "samples", "run.json"}
+    folder = runs / "faces"
+    there = {path.name for path in folder.iterdir()}
+    wanted = {
+        "state",
+        "last.safetensors",
+        "last.discriminator.safetensors",
+        "log.jsonl",
+        "samples",
+        "run.json",
+    }
     assert wanted <= there
-    assert json.loads((run / "run.json").read_text())["grown_from"] == "a"
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert json.loads((folder / "run.json").read_text())["grown_from"] == "a"
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 4 and lines[-1]["pictures"] == 32  # 16 before growing, 16 since
 
 
@@ -57,7 +89,7 @@ def test_grown_and_fine_tuned_generators_load_and_keep_the_family(runs):
 
 
 def test_the_style_is_found_by_the_name_of_its_run_and_the_encoder_fits(runs):
-    made = toon("generate", "story", "--seeds", "0-1", "--out", "drawn", cwd=runs).stdout.split()
+    made = done("generate", "story", "--seeds", "0-1", "--out", "drawn", cwd=runs).split()
     assert [Path(line).name for line in made] == ["seed0000.png", "seed0001.png", "grid.png"]
     encoder = load_encoder(runs / "enc" / "last.encoder.safetensors")
     assert (encoder.config.n_layers, encoder.config.w_dim) == (8, 16)
@@ -65,8 +97,8 @@ def test_the_style_is_found_by_the_name_of_its_run_and_the_encoder_fits(runs):
 
 def test_going_on_ends_where_one_go_ends(runs, tmp_path):
     args = ["train", FACES, "--resolution", 16, "--channels", "16,16,16", *SMALL]
-    toon(*args, "--out", "half", "--steps", 2, cwd=tmp_path)
-    toon(*args, "--out", "half", "--steps", 4, cwd=tmp_path)
+    done(*args, "--out", "half", "--steps", 2, cwd=tmp_path)
+    done(*args, "--out", "half", "--steps", 4, cwd=tmp_path)
     a, b = (load(file / "last.safetensors").tensors for file in (tmp_path / "half", runs / "a"))
     assert all((a[name] == b[name]).all() for name in b)
 
@@ -74,16 +106,16 @@ def test_going_on_ends_where_one_go_ends(runs, tmp_path):
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
     args = [sys.executable, "-m", "stylegan_toon.cli", "train", FACES, "--out", "run", "--resolution", "16",
             "--channels", "16,16,16", "--steps", "100000", *SMALL]  # fmt: skip
-    run = subprocess.Popen(args, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(args, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     log = tmp_path / "run" / "log.jsonl"
     end = time.monotonic() + 120
-    while not log.exists() and run.poll() is None and time.monotonic() < end:
+    while not log.exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.1)
-    busy = subprocess.run([*args[:-2], "--device", "cpu"], cwd=tmp_path, capture_output=True, text=True)
-    assert busy.returncode == 7 and str(run.pid) in busy.stderr
-    os.kill(run.pid, signal.SIGTERM)
-    _, errors = run.communicate(timeout=60)
-    assert run.returncode == 143, errors
+    code, _, said = toon(*args[3:], cwd=tmp_path)
+    assert code == 7 and str(process.pid) in said
+    os.kill(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
     last = errors.strip().splitlines()[-1]
     assert last.startswith("Error: stopped after step ") and "the same command goes on" in last
     step = int(last.split("step ")[1].split(";")[0])
@@ -100,10 +132,11 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
         (["train", FACES, "--out", "o", "--grow", "absent"], 4, "absent"),
         (["finetune", "--target", "webtoon"], 4, "faces"),
         (["finetune", "--target", STORYBOOK, "--source", "absent"], 4, "absent"),
-        (["train", FACES, "--out", "o", "--lr", "1e30", "--steps", "9"], 8, "not finite"),
+        (["train", FACES, "--out", "o", "--lr", "1e30", "--steps", "9", *TINY], 8, "not finite"),
     ],
 )
 def test_what_goes_wrong_is_one_line_with_its_code(args, code, text, tmp_path):
-    done = toon(*args, cwd=tmp_path, check=code)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    got, _, errors = toon(*args, cwd=tmp_path)
+    assert got == code, errors
+    lines = [line for line in errors.splitlines() if line.startswith("Error: ")]
     assert len(lines) == 1 and text in lines[0] and len(lines[0]) <= 200

@@ -1,0 +1,175 @@
+"""Put cartoon squares back into the photo they were cut from, without a seam.
+
+sRGB in 0..255 throughout; colours are compared in YCbCr (ITU-R BT.601, as in JPEG).
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from stylegan_toon.faces.align import align, invert, move, rgb, side, square, to_photo
+
+FEATHER = 0.16
+COLOUR = 0.5
+FACE = 0.75  # the face ends about here, on the way from the middle (0) to the outline (1)
+SMALL = 64  # side of the pictures that colours are compared on
+SIGMA = 0.08  # how far colours at the edge reach along it, as a part of the side
+_YCC = np.array(
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32
+)
+_RGB = np.linalg.inv(_YCC).astype(np.float32)
+
+
+def paste(
+    photo: Image.Image,
+    cartoons: Sequence[tuple[Image.Image, np.ndarray]],
+    feather: float = FEATHER,
+    colour: float = COLOUR,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put cartoons over the faces of a photo.
+
+    Each is brought back to the place and size of its square, its colours moved towards the photo's, and
+    blended in by a rounded mask (|x|^3 + |y|^3 = 1 in the square) that rises softly inwards. Where masks
+    overlap, the earlier cartoon keeps what is nearer to its own middle.
+    Args:
+        photo: RGB.
+        cartoons: pairs of a square picture, RGB of any size, and the five points [5, 2] it was aligned by.
+        feather: width of the soft edge as a part of the square's side, above 0, at most 0.5.
+        colour: how far the face's mean and deviation go to those of the photo, 0 not at all, 1 all the way.
+    Returns: uint8 [H, W, 3] of the photo's size, and the mask, float32 [H, W] in 0..1. Where the mask is 0
+        every pixel is the photo's own.
+    Raises: ValueError for a cartoon that is not square, or feather or colour outside their range.
+    """
+    if not 0 < feather <= 0.5 or not 0 <= colour <= 1:
+        raise ValueError(f"feather must be in (0, 0.5] and colour in [0, 1], not {feather} and {colour}")
+    before = np.asarray(rgb(photo))
+    out, mask = before.copy(), np.zeros(before.shape[:2], np.float32)
+    done: list[np.ndarray] = []
+    for cartoon, points in cartoons:
+        if cartoon.width != cartoon.height:
+            raise ValueError(f"a cartoon must be square, not {cartoon.width}x{cartoon.height}")
+        if (where := _bounds(points, photo.size)) is not None:
+            top, left = where[0].start, where[1].start
+            alpha, away = _mask(points, where, feather)
+            for other in done:
+                nearer = _distance(other, where) - away
+                alpha = alpha * _smooth(nearer / 0.3 + 0.5)
+            tinted = _recolour(photo, rgb(cartoon), points, feather, colour)
+            new = _warp_back(tinted, points, (top, left), alpha.shape)
+            old = out[where]
+            out[where] = np.rint(old + alpha[..., None] * (new - old)).astype(np.uint8)
+            mask[where] += alpha * (1 - mask[where])
+        done.append(points)
+    return out, mask
+
+
+def _bounds(points: np.ndarray, extent: tuple[int, int]) -> tuple[slice, slice] | None:
+    """Rows and columns of the photo that the square touches; None if it lies outside."""
+    centre, axis = square(points)
+    reach = np.abs(axis).sum()
+    low = np.maximum(np.floor(centre - reach), 0).astype(int)
+    high = np.minimum(np.ceil(centre + reach) + 1, extent).astype(int)
+    if (low >= high).any():
+        return None
+    return slice(low[1], high[1]), slice(low[0], high[0])
+
+
+def _distance(points: np.ndarray, where: tuple[slice, slice]) -> np.ndarray:
+    """Of every pixel from the middle of a face: 0 there, 1 on the mask's outline. float32 [h, w]."""
+    centre, axis = square(points)
+    length = float(np.hypot(*axis))
+    x = np.arange(where[1].start, where[1].stop, dtype=np.float32) - np.float32(centre[0])
+    y = np.arange(where[0].start, where[0].stop, dtype=np.float32)[:, None] - np.float32(centre[1])
+    cos, sin = (np.float32(part / length**2) for part in axis)
+    return np.cbrt(_cube(x * cos + y * sin) + _cube(y * cos - x * sin))
+
+
+def _cube(x: np.ndarray) -> np.ndarray:
+    return np.abs(x * x * x)
+
+
+def _mask(points: np.ndarray, where: tuple[slice, slice], feather: float) -> tuple[np.ndarray, np.ndarray]:
+    """The mask of one face, and the distances it is made of; both float32 [h, w]."""
+    away = _distance(points, where)
+    return _smooth((1.0 - away) / (2.0 * feather)), away
+
+
+def _smooth(x: np.ndarray) -> np.ndarray:
+    """0 up to 0, 1 from 1, with level ends: 3 x^2 - 2 x^3 between."""
+    x = x.clip(0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
+
+
+def _warp_back(
+    cartoon: Image.Image, points: np.ndarray, corner: tuple[int, int], shape: tuple[int, ...]
+) -> np.ndarray:
+    """The cartoon in photo coordinates, float32 [h, w, 3], with the rows and columns from corner on."""
+    span = side(points)
+    forth = to_photo(points, cartoon.width)
+    if cartoon.width > span:  # average down first, or fine lines break up
+        size = max(1, math.ceil(span))
+        ratio = cartoon.width / size
+        forth[:, 2] += forth[:, :2].sum(1) * (ratio - 1) / 2
+        forth[:, :2] *= ratio
+        cartoon = cartoon.resize((size, size), Image.Resampling.LANCZOS)
+    pad = 3  # so that bicubic samples at the rim have neighbours
+    padded = Image.fromarray(np.pad(np.asarray(cartoon), ((pad, pad), (pad, pad), (0, 0)), mode="edge"))
+    back = invert(forth)
+    back[:, 2] = move(back, np.array([corner[1], corner[0]], np.float64)) + pad + 0.5
+    back[:, 2] -= back[:, :2].sum(1) / 2
+    new = padded.transform(
+        (shape[1], shape[0]), Image.Transform.AFFINE, back.ravel().tolist(), Image.Resampling.BICUBIC
+    )
+    return np.asarray(new, np.float32)
+
+
+def _recolour(
+    photo: Image.Image, cartoon: Image.Image, points: np.ndarray, feather: float, colour: float
+) -> Image.Image:
+    """The cartoon with the photo's tone in the face and the photo's local colour along the soft edge.
+
+    The face: mean and deviation in YCbCr go part of the way to the photo's. The edge: the difference to the
+    photo there, smoothed, is added, and fades out towards the face, so that another background makes no halo.
+    """
+    n = SMALL
+    u = _cube((np.arange(n, dtype=np.float32) + 0.5) / (n / 2) - 1.0)
+    away = np.cbrt(u + u[:, None])
+    new, old = (
+        np.asarray(picture, np.float32)
+        for picture in (cartoon.resize((n, n), Image.Resampling.BOX), align(photo, points, n))
+    )
+    linear, shift = _tone(new, old, _smooth((FACE - away) / 0.3), colour)
+    new = (new @ linear.T + shift).clip(0, 255)
+    edge = _smooth((1.0 - away) / (2.0 * feather))
+    gap = _spread((old - new), 4.0 * edge * (1.0 - edge)) * _smooth((away - 0.4) / 0.45)[..., None]
+    full = np.asarray(cartoon, np.float32) @ linear.T + shift
+    for channel in range(3):
+        wide = Image.fromarray(gap[..., channel]).resize(cartoon.size, Image.Resampling.BICUBIC)
+        full[..., channel] += np.asarray(wide)
+    return Image.fromarray(np.rint(full.clip(0, 255)).astype(np.uint8))
+
+
+def _tone(
+    new: np.ndarray, old: np.ndarray, weight: np.ndarray, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix [3, 3] and shift [3] that move mean and deviation of new's YCbCr towards old's, by weight."""
+    share = (weight / weight.sum())[..., None]
+    (mean, deviation), (goal, spread) = (
+        (middle := (ycc * share).sum((0, 1)), np.sqrt((np.square(ycc - middle) * share).sum((0, 1))))
+        for ycc in (new @ _YCC.T, old @ _YCC.T)
+    )
+    # A flat photo must not wash a cartoon out, nor a flat cartoon be blown up to noise.
+    gain = 1.0 + strength * (((spread + 2.0) / (deviation + 2.0)).clip(0.67, 1.5) - 1.0)
+    shift = _RGB @ (mean + strength * (goal - mean) - gain * mean)
+    return _RGB @ np.diag(gain).astype(np.float32) @ _YCC, shift.astype(np.float32)
+
+
+def _spread(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """values [n, n, 3] where weight [n, n] is, spread by a Gaussian to where it is not."""
+    k = np.arange(len(weight), dtype=np.float32)
+    blur = np.exp(-0.5 * np.square((k - k[:, None]) / (SIGMA * len(weight))))
+    known = blur @ weight @ blur
+    summed = np.einsum("ij,jkc,kl->ilc", blur, values * weight[..., None], blur, optimize=True)
+    return (summed / (known[..., None] + 1e-3)).astype(np.float32)
