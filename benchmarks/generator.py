@@ -2,12 +2,12 @@
 
     python benchmarks/generator.py [--threads 2] [--rounds 5] [--batch 1 4]
 
-Both have the same random weights and constant noise and run in turn, in this one process; figures are medians.
-Where other programs compete for the cores, cpu_time_speedup is steadier than speedup.
+Both have the same random weights and constant noise and run in turn in this one process; figures are
+medians. Where other programs compete for the cores, cpu_time_speedup is steadier than speedup.
 
-The plain version makes every sample's own weights, runs them as one convolution with groups = batch, and filters
-planes as a batch of one-channel pictures, as the original PyTorch code does on a CPU. Ours is the network as
-load_generator gives it: float32, eval, weights laid out once at load.
+The plain version makes every sample's own weights, runs them as one convolution with groups = batch, and
+filters planes as a batch of one-channel pictures, as the original PyTorch code does on a CPU. Ours is the
+network as load_generator gives it: float32, eval, weights laid out once at load.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """The StyleGAN2 generator with output skips. Source: Karras et al. 2020, arXiv 1912.04958."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class Mapping(nn.Module):
         self.norm = PixelNorm()
         self.layers = nn.ModuleList(
             EqualLinear(a, b, lr_mul=config.mapping_lr_mul, activate=True)
-            for a, b in zip(widths, widths[1:], strict=False)
+            for a, b in pairwise(widths)
         )
 
     def forward(self, z: Tensor) -> Tensor:
@@ -65,7 +66,9 @@ class Synthesis(nn.Module):
         )
         self.register_buffer("fir", setup_filter(gain=4), persistent=False)
 
-    def forward(self, w_plus: Tensor, noise: str | Sequence[Tensor] = "random", upto: int | None = None) -> list[Tensor]:
+    def forward(
+        self, w_plus: Tensor, noise: str | Sequence[Tensor] = "random", upto: int | None = None
+    ) -> list[Tensor]:
         """All running pictures from 4x4 up: rgbs[k] is [N, 3, 4 * 2^k, 4 * 2^k]; the last is the result.
 
         Args:
@@ -81,10 +84,11 @@ class Synthesis(nn.Module):
         x = self.const.to(self.compute_dtype).expand(w_plus.shape[0], -1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last)
         rgbs: list[Tensor] = []
+        inputs = [noise] * (self.config.n_layers - 1) if isinstance(noise, str) else noise
         for k, block in enumerate(self.blocks[:upto]):
             if k > 0:
-                x = block.conv0(x, w_plus[:, 2 * k - 1], noise if isinstance(noise, str) else noise[2 * k - 1])
-            x = block.conv1(x, w_plus[:, 2 * k], noise if isinstance(noise, str) else noise[2 * k])
+                x = block.conv0(x, w_plus[:, 2 * k - 1], inputs[2 * k - 1])
+            x = block.conv1(x, w_plus[:, 2 * k], inputs[2 * k])
             rgb = block.to_rgb(x, w_plus[:, 2 * k + 1])
             rgbs.append(rgb if k == 0 else rgb + upfirdn2d(rgbs[-1], self.fir, up=2, pad=(2, 1)))
         return rgbs
