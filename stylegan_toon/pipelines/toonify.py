@@ -111,7 +111,7 @@ def toonify_files(
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Result]:
-    """Turn the faces of photos (files and folders) into cartoons, one Result a written picture or failed photo.
+    """Turn the faces of photos (files and folders) into cartoons, one Result a picture or failure.
 
     Without photos one grid of source | cartoon pairs is drawn from codes of seed.
     Args:
