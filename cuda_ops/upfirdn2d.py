@@ -18,7 +18,7 @@ def setup_filter(taps: Sequence[float] = FIR, gain: float = 1.0) -> Tensor:
     Source: Karras et al. 2020, arXiv 1912.04958; 4 * setup_filter() is the upsampling filter.
     """
     f = torch.tensor(taps, dtype=torch.float64)
-    if f.ndim != 1 or f.sum() == 0:
+    if f.ndim != 1 or not sum(taps):
         raise ValueError(f"expected a row of taps whose sum is not 0, got {taps}")
     f = torch.outer(f, f)
     return (f * (gain / f.sum())).float()

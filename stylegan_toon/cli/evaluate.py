@@ -1,5 +1,7 @@
 """`stylegan-toon evaluate`: figures of a model."""
 
+from typing import Any
+
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
@@ -28,7 +30,7 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.option("--encoder", metavar="NAME", help="Also tell how well it keeps the people of --real.")
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Pictures at a time.")
 @click.option("--out", type=click.Path(), help="Also write the JSON document to this file.")
-def evaluate(common: Common, out: str | None, **options: object) -> None:
+def evaluate(common: Common, out: str | None, **options: Any) -> None:
     """Compare pictures of MODEL, a known name, a run or a file, with photos it has not seen.
 
     Photos are folders or ZIPs of aligned faces. What the figures mean: docs/metrics.md.

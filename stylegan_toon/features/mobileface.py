@@ -146,4 +146,5 @@ def load_mobileface(path: str | Path | None = None, device: str | torch.device =
         net.load_state_dict(checkpoint.tensors)
     except RuntimeError:
         raise ModelError(f"{path} does not fit its own configuration; get it again") from None
-    return net.float().eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    net.float().eval().requires_grad_(False).to(device)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs

@@ -7,6 +7,7 @@ Source: onnx.proto of github.com/onnx/onnx.
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,8 +37,9 @@ def from_onnx(data: bytes, config: Config | None = None) -> Checkpoint:
     Raises: ModelError if the file is no ONNX file or its weights do not fit, one by one and none left over.
     """
     net = MobileFace(config or Config())
-    modules = [net.stem, net.act]
-    for stage in net.stages:
+    modules: list[Any] = [net.stem, net.act]
+    stages: Any = net.stages
+    for stage in stages:
         modules += [stage.project, *(m for pair in zip(stage.convs, stage.acts, strict=True) for m in pair)]
     try:
         *found, matrix, scale, bias = _weights(data)
@@ -74,7 +76,7 @@ def _weights(data: bytes) -> list[np.ndarray]:
     return [value[name] for name in [*taken, last[1]]]
 
 
-def _dims(value: int | bytes) -> Iterator[int]:
+def _dims(value: Any) -> Iterator[int]:
     """dims is repeated: one number a field, or all of them packed in one."""
     at = 0
     while not isinstance(value, int) and at < len(value):
@@ -84,8 +86,8 @@ def _dims(value: int | bytes) -> Iterator[int]:
         yield value
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a protobuf message: (number, int or bytes)."""
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """The fields of a protobuf message: (number, value), an int or bytes."""
     at = 0
     while at < len(data):
         tag, at = _varint(data, at)

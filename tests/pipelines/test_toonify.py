@@ -1,0 +1,168 @@
+"""The whole path on small untrained networks: what is written where, and what is said when it fails."""
+
+import contextlib
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stylegan_toon.checkpoint.format import save
+from stylegan_toon.cli import cli
+from stylegan_toon.cli.common import ENVIRONMENT, run
+from stylegan_toon.methods.invert import refine
+from stylegan_toon.pipelines.toonify import Toonifier
+from stylegan_toon.stylegan2 import encoder as encoder_net
+from stylegan_toon.stylegan2.blend import blend
+from stylegan_toon.stylegan2.config import Config
+from stylegan_toon.stylegan2.files import encoder_checkpoint, generator_checkpoint
+from stylegan_toon.stylegan2.generator import Generator
+
+PORTRAIT = Path(__file__).parents[2] / "samples" / "nasa_astronaut.png"
+NETWORK = Config(32, (8, 8, 8, 8), 8, 8, 2)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A source, a child that shares its 4x4 block, and an encoder, in a folder of the user's own."""
+    home = tmp_path_factory.mktemp("home")
+    torch.manual_seed(3)
+    source, child = Generator(NETWORK), Generator(NETWORK)
+    source.w_mean.normal_()
+    child.synthesis.const.data.copy_(source.synthesis.const)
+    child.synthesis.blocks[0].load_state_dict(source.synthesis.blocks[0].state_dict())
+    encoder = encoder_net.Encoder(encoder_net.Config(32, NETWORK.channels, NETWORK.n_layers, 8))
+    encoder.w_mean.copy_(source.w_mean)
+    torch.nn.init.normal_(encoder.base.weight)
+    for name, made in (
+        ("plain-32.generator", generator_checkpoint(source)),
+        ("plain-32.encoder", encoder_checkpoint(encoder)),
+        ("drawn-32.generator", generator_checkpoint(child, {"blend": 2})),
+    ):
+        save(home / "models" / f"{name}.safetensors", made)
+    return home
+
+
+@pytest.fixture
+def toon(models, tmp_path, monkeypatch):
+    monkeypatch.setenv("STYLEGAN_TOON_HOME", str(models))
+
+    def call(*args):
+        out, err = io.StringIO(), io.StringIO()
+        everything = ["toonify", "--style", "drawn", "--source", "plain", *map(str, args)]
+        with contextlib.chdir(tmp_path), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run(cli, everything, "stylegan-toon", ENVIRONMENT)
+        return code, out.getvalue(), err.getvalue()
+
+    return call
+
+
+def test_a_photo_comes_back_whole_with_a_changed_face(toon, tmp_path):
+    code, out, err = toon(PORTRAIT)
+    assert (code, out.strip()) == (0, "out/nasa_astronaut.png"), err
+    photo = np.asarray(Image.open(PORTRAIT).convert("RGB")).astype(int)
+    with Image.open(tmp_path / out.strip()) as made:
+        assert made.info["style"] == "drawn" and made.info["blend"] == "2"
+        changed = np.abs(np.asarray(made).astype(int) - photo).max(2)
+    assert changed.shape == photo.shape[:2]
+    assert changed[60:170, 180:270].mean() > 10  # the face
+    assert changed[300:].max() == 0 and changed[:, :80].max() == 0  # suit and background, to the bit
+
+
+def test_crop_only_writes_the_square_at_the_size_asked_for(toon, tmp_path):
+    assert toon(PORTRAIT, "--crop-only", "--out", "a")[0] == 0
+    assert toon(PORTRAIT, "--crop-only", "--size", "50", "--out", "b")[0] == 0
+    sizes = [Image.open(tmp_path / name / "nasa_astronaut.png").size for name in "ab"]
+    assert sizes == [(32, 32), (50, 50)]
+
+
+def test_a_folder_is_mirrored_and_failures_are_collected(toon, tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    shutil.copy(PORTRAIT, tmp_path / "in" / "deep" / "one.png")
+    Image.new("RGB", (200, 200), "teal").save(tmp_path / "in" / "empty.png")
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    code, out, err = toon("in", "--json")
+    assert code == 3
+    document = json.loads(out)
+    assert document["paths"] == ["out/deep/one.png"] and len(document["errors"]) == 2
+    assert "no face found in in/empty.png (200x200)" in err and "broken.png" in err
+    assert err.strip().splitlines()[-1] == "Error: 2 of 3 inputs failed; the others are written"
+
+
+def test_the_photo_itself_is_never_overwritten(toon, tmp_path):
+    shutil.copy(PORTRAIT, tmp_path / "me.png")
+    before = (tmp_path / "me.png").read_bytes()
+    code, out, _ = toon("me.png", "--out", ".")
+    assert (code, out.strip()) == (0, "me-toon.png")
+    assert (tmp_path / "me.png").read_bytes() == before
+
+
+def test_without_photos_a_grid_of_pairs_is_drawn_from_the_seed(toon, tmp_path):
+    assert toon("--blend", "4", "--out", "a")[0] == 0  # all from the source: both of a pair are the same
+    pairs = np.asarray(Image.open(tmp_path / "a" / "drawn-pairs.png"))
+    assert pairs.shape == (4 * 32, 8 * 32, 3)
+    assert np.array_equal(pairs[:, 0:32], pairs[:, 32:64])
+    toon("--blend", "0", "--out", "b")
+    toon("--blend", "0", "--out", "c")
+    toon("--blend", "0", "--out", "d", "--seed", "1")
+    b, c, d = ((tmp_path / name / "drawn-pairs.png").read_bytes() for name in "bcd")
+    assert b == c != d
+    other = np.asarray(Image.open(tmp_path / "b" / "drawn-pairs.png"))
+    assert not np.array_equal(other[:, 0:32], other[:, 32:64])
+
+
+def test_a_blend_that_changes_nothing_is_said(toon):
+    code, _, err = toon("--blend", "1")
+    assert code == 0 and "--blend 1 is the same as --blend 0" in err
+
+
+@pytest.mark.parametrize(
+    "args, code, text",
+    [
+        (["--blend", "5"], 2, "0..4"),
+        (["--style", "webtune"], 4, "drawn"),
+        (["--source", "drawn", PORTRAIT], 4, "encoder"),
+        (["absent.jpg"], 3, "absent.jpg"),
+        ([PORTRAIT, "--out", "/dev/null/x"], 9, "/dev/null/x"),
+        ([PORTRAIT, "--size", "64"], 2, "--crop-only"),
+        ([PORTRAIT, "--faces", "none"], 2, "largest"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_one_line(toon, args, code, text):
+    got, _, err = toon(*args)
+    assert got == code, err
+    assert all(len(line) <= 200 for line in err.splitlines()) and text in err
+
+
+def test_toonifier_draws_the_encoders_code_with_the_blended_generator(models, monkeypatch):
+    monkeypatch.setenv("STYLEGAN_TOON_HOME", str(models))
+    toonifier = Toonifier("drawn", "plain")
+    photos = torch.rand(2, 3, 32, 32) * 2 - 1
+    w_plus = toonifier.invert(photos)
+    assert toonifier.k == 2 and w_plus.shape == (2, 8, 8)
+    child = Toonifier("drawn", "plain", blend=0).cartoon
+    wanted = blend(toonifier.source, child, 2).synthesis(w_plus, "none")[-1].clamp(-1, 1)
+    torch.testing.assert_close(toonifier.draw(w_plus), wanted)
+
+
+def test_refining_comes_nearer_and_each_photo_alone(models):
+    """A picture of the generator itself: the code moves towards it, whatever else is in the batch."""
+    torch.manual_seed(0)
+    g = Generator(NETWORK).requires_grad_(False)
+    with torch.no_grad():
+        w = g.broadcast(g.mapping(torch.randn(2, 8)))
+        wanted = g.synthesis(w, "none")[-1].clamp(-1, 1)
+        start = g.broadcast(g.mapping(torch.randn(2, 8))).clone()
+
+    def gap(code):
+        with torch.no_grad():
+            return (g.synthesis(code, "none")[-1] - wanted[: len(code)]).abs().mean([1, 2, 3])
+
+    both, alone = refine(g, wanted, start, 30), refine(g, wanted[:1], start[:1], 30)
+    assert (gap(both) < 0.9 * gap(start)).all()
+    torch.testing.assert_close(both[:1], alone, atol=1e-4, rtol=1e-3)
+    assert refine(g, wanted, start, 0) is start
