@@ -55,7 +55,8 @@ def test_a_model_is_a_file_a_run_or_a_known_name(home):
 def test_an_unknown_name_is_answered_with_the_known_ones(home):
     with pytest.raises(ModelError, match=r"zebra.*mine"):
         load_generator("zerba")
-    for name in ("no/such/file", "missing.pt", "", "x" * 500, "a\nb", "..", "zebra-16.generator"):
+    odd = ("", "..", "a\nb", "a\0b", "x" * 500, "x" * 5000)
+    for name in (*odd, "no/such/file", "missing.pt", "zebra-16.generator"):
         with pytest.raises(ModelError) as caught:
             load_generator(name)
         line = str(caught.value)
