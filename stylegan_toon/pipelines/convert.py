@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from stylegan_toon.checkpoint.format import save, shown
+from stylegan_toon.checkpoint.format import save
 from stylegan_toon.checkpoint.importers import read_any
-from stylegan_toon.errors import ModelError
+from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.pipelines.models import sibling
 from stylegan_toon.stylegan2.files import build_discriminator, build_generator
 

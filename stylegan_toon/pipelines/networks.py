@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from stylegan_toon import __version__
-from stylegan_toon.checkpoint.format import load, save, shown
+from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.config import to_json
-from stylegan_toon.errors import ModelError
+from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.methods.gan import Gan, mean_w
 from stylegan_toon.pipelines.models import find_model, open_model, sibling
 from stylegan_toon.stylegan2.discriminator import Discriminator
