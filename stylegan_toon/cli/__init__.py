@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "finetune": ("stylegan_toon.cli.finetune:finetune", "Fine-tune a face generator to a cartoon style."),
     "encode": ("stylegan_toon.cli.encode:encode", "Train the encoder that turns photos into latent codes."),
     "evaluate": ("stylegan_toon.cli.evaluate:evaluate", "Measure a generator: faces, KID, copies, identity."),
+    "blends": ("stylegan_toon.cli.blends:blends", "Measure a style at every blend."),
     "doctor": ("stylegan_toon.cli.doctor:doctor", "Say which device, kernels, models and parts are in use."),
 }
 

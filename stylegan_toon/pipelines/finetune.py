@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from stylegan_toon import __version__
 from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.errors import InputError
 from stylegan_toon.methods.freezesg import Config, FreezeSG
-from stylegan_toon.pipelines.networks import about_run, gan_look, open_networks
+from stylegan_toon.pipelines.networks import about_run, gan_look, kid_judge, open_networks
 from stylegan_toon.training.loop import Run, train
 
 
@@ -58,14 +59,21 @@ def finetune_generator(
     sampler = Sampler(pictures, method.batch, run.seed, mirror)
     meta = {"program": __version__, "target": Path(target).stem, "source_pictures": seen}
 
-    def source_row(w_plus: torch.Tensor) -> list[torch.Tensor]:
+    def source_row(w_plus: Tensor) -> list[Tensor]:
         return [module.source.synthesis(w_plus, "none")[-1]]
 
     train(
         module,
         lambda i: {"cartoon": sampler.batch(i).to(where, memory_format=torch.channels_last)},
         run,
-        gan_look(module.gan, run.out, meta, source_row, fixed_mean=method.freeze_mapping),
+        gan_look(
+            module.gan,
+            run.out,
+            meta,
+            source_row,
+            method.freeze_mapping,
+            kid_judge(pictures, method.batch, where),
+        ),
         about_run(module.gan, training_pictures=len(pictures), source=source, target=target),
     )
     return run.out

@@ -1,17 +1,22 @@
 """What the training commands share: networks of runs and files, looks, and the settings of a run."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stylegan_toon import __version__
 from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.config import to_json
 from stylegan_toon.errors import ModelError, shown
+from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.methods.gan import Gan, mean_w
+from stylegan_toon.metrics.kid import kid, statistics
+from stylegan_toon.pipelines.evaluate import LEAST, draw_samples, features, parts
 from stylegan_toon.pipelines.models import find_model, open_model, sibling
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import (
@@ -65,6 +70,27 @@ def about_run(gan: Gan, **more: Any) -> dict[str, Any]:
     }
 
 
+def kid_judge(
+    pictures: Tensor, batch: int, where: torch.device, count: int = 200, most: int = 2000
+) -> Callable[[Generator], float] | None:
+    """A figure of a generator, lower is better: KID of count samples to at most `most` of the pictures
+    [N, 3, R, R] uint8, in the features of an untrained network, on the scale of the pictures.
+
+    None where there are too few pictures, or they are too small, to tell.
+    """
+    if len(pictures) < 2 or pictures.shape[2] < LEAST:
+        return None
+    net = Untrained().to(where)
+    wanted = features(net, parts(pictures[:most], batch), where)
+    mean, std = statistics(wanted)
+
+    def judge(g: Generator) -> float:
+        made = features(net, draw_samples(g, count, 1.0, 0, batch), where)
+        return kid(wanted, made, mean, std, resamples=0).value
+
+    return judge
+
+
 def gan_look(
     gan: Gan,
     out: Path,
@@ -82,13 +108,10 @@ def gan_look(
         meta: of the files; "pictures" counts those seen before this run.
         rows: more rows of pictures for the same w_plus [8, L, D], put above the samples.
         fixed_mean: keep w_mean, because the mapping is frozen.
-        judge: a figure of the generator, lower is better.
+        judge: a figure of the generator, lower is better; without one the last is the best.
     """
-    best = [
-        float(load(out / "best.safetensors").meta.get("judged", "inf"))
-        if (out / "best.safetensors").is_file()
-        else float("inf")
-    ]
+    best: list[float] = []  # read at the first look: --resume never removes an old run's
+    best_file = out / "best.safetensors"
 
     def look(done: int) -> dict[str, float]:
         from stylegan_toon.images import grid, save_png
@@ -98,11 +121,11 @@ def gan_look(
             g.w_mean.copy_(mean_w(g))
         z = torch.randn(48, g.config.z_dim, generator=torch.Generator().manual_seed(1)).to(g.w_mean.device)
         with torch.inference_mode():
-            parts = [torch.cat([g(part, 0.7, "none") for part in z.split(16)])]
+            shown = [torch.cat([g(part, 0.7, "none") for part in z.split(16)])]
             if rows:
                 w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z[:8])) - g.w_mean)
-                parts = [*rows(w_plus), *parts]
-        save_png(out / "samples" / f"{done:07d}.png", grid(torch.cat(parts), 8))
+                shown = [*rows(w_plus), *shown]
+        save_png(out / "samples" / f"{done:07d}.png", grid(torch.cat(shown), 8))
         seen = int(meta.get("pictures", 0)) + done * gan.config.batch
         figures = {"pictures": float(seen)}
         about = {**meta, "step": done, "pictures": seen}
@@ -110,9 +133,11 @@ def gan_look(
             figures["kid"] = about["judged"] = judge(g)
         save(out / "last.safetensors", generator_checkpoint(g, about))
         save(out / "last.discriminator.safetensors", discriminator_checkpoint(gan.d, about))
-        if judge and figures["kid"] < best[0]:
-            best[0] = figures["kid"]
-            save(out / "best.safetensors", generator_checkpoint(g, about))
+        if not best:
+            best.append(load(best_file).meta.get("judged", math.inf) if best_file.is_file() else math.inf)
+        if judge is None or figures["kid"] < best[0]:
+            best[0] = figures.get("kid", 0.0)
+            save(best_file, generator_checkpoint(g, about))
             save(out / "best.discriminator.safetensors", discriminator_checkpoint(gan.d, about))
         return figures
 

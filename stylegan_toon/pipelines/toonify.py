@@ -20,6 +20,7 @@ from stylegan_toon.methods.invert import STEPS, refine
 from stylegan_toon.pipelines.models import load_encoder, load_generator, open_model
 from stylegan_toon.stylegan2.blend import blend as blend_generators
 from stylegan_toon.stylegan2.blend import shared_resolutions
+from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import build_generator
 from stylegan_toon.stylegan2.generator import Generator
 
@@ -55,8 +56,8 @@ class Toonifier:
         self.source = load_generator(source, self.device)
         made = open_model(style, "generator")
         child = build_generator(made).to(self.device)
-        self.k = int(made.meta.get("blend", 0)) if blend is None else blend
-        self.cartoon = blend_generators(self.source, child, self.k)
+        self._child = child
+        self.set_blend(int(made.meta.get("blend", 0)) if blend is None else blend)
         shared = shared_resolutions(self.source, child)
         if blend and all(shared[:blend]):
             report(
@@ -64,6 +65,11 @@ class Toonifier:
             )
         self.style, self._source_name = style, source
         self._face: MobileFace | None = None
+        self._encoder: Encoder | None = None
+
+    def set_blend(self, k: int) -> None:
+        """Take the k lowest resolutions from the source. Raises: UsageError if k is out of range."""
+        self.cartoon, self.k = blend_generators(self.source, self._child, k), k
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Identity embeddings [N, F] of aligned pictures."""
@@ -73,10 +79,10 @@ class Toonifier:
 
     def invert(self, photos: Tensor, steps: int = 0) -> Tensor:
         """w_plus [N, L, D] of aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then optimisation."""
-        if not hasattr(self, "encoder"):
-            self.encoder = load_encoder(self._source_name, self.device)
+        if self._encoder is None:
+            self._encoder = load_encoder(self._source_name, self.device)
         with torch.no_grad():
-            w_plus = self.encoder(photos)
+            w_plus = self._encoder(photos)
         return refine(self.source, photos, w_plus, steps, self.embed)
 
     def draw(self, w_plus: Tensor, generator: Generator | None = None) -> Tensor:
@@ -163,8 +169,9 @@ def _picture(cartoon: Tensor, size: int | None = None) -> Image.Image:
 def _pairs(toonifier: Toonifier, seed: int, rows: int = 4) -> Tensor:
     """[3, rows * R, 8 * R]: four source | cartoon pairs a row, psi 0.7."""
     g = toonifier.source
-    z = torch.randn(4 * rows, g.config.z_dim, generator=torch.Generator().manual_seed(seed))
-    z = z.to(toonifier.device)
+    z = torch.randn(4 * rows, g.config.z_dim, generator=torch.Generator().manual_seed(seed)).to(
+        toonifier.device
+    )
     with torch.inference_mode():
         w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z)) - g.w_mean)
     pairs = torch.stack([toonifier.draw(w_plus, g), toonifier.draw(w_plus)], 1)

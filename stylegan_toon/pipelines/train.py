@@ -12,7 +12,7 @@ from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.errors import UsageError
 from stylegan_toon.methods.gan import GanConfig
 from stylegan_toon.methods.scratch import Scratch
-from stylegan_toon.pipelines.networks import about_run, gan_look, open_networks
+from stylegan_toon.pipelines.networks import about_run, gan_look, kid_judge, open_networks
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator
@@ -62,7 +62,12 @@ def train_generator(
         module,
         lambda i: {"photo": sampler.batch(i).to(where, memory_format=torch.channels_last)},
         run,
-        gan_look(module.gan, run.out, {"program": __version__, "pictures": seen}),
+        gan_look(
+            module.gan,
+            run.out,
+            {"program": __version__, "pictures": seen},
+            judge=kid_judge(pictures, method.batch, where),
+        ),
         about_run(module.gan, training_pictures=len(pictures), grown_from=grow, seen_before=seen),
     )
     return run.out

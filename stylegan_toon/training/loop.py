@@ -153,13 +153,25 @@ def newest_state(out: Path) -> Path | None:
 
 def _resume(method: Method, optimizers: Mapping[str, Optimizer], run: Run) -> int:
     if run.resume == "never":
+        _forget(run.out, 0)
+        for old in run.out.glob("best*.safetensors"):
+            old.unlink()
         return 0
     path = newest_state(run.out) if run.resume == "auto" else Path(run.resume)
     if path is None:
         return 0
     if path.is_dir():
         path = newest_state(path) or path
-    return load_state(path, method, optimizers)
+    start = load_state(path, method, optimizers)
+    _forget(run.out, start)
+    return start
+
+
+def _forget(out: Path, step: int) -> None:
+    """Remove states beyond step, which the run leaves behind; they would be taken for the newest."""
+    for old in (out / "state").glob("*.safetensors"):
+        if int(old.stem) > step:
+            old.unlink()
 
 
 def _check_finite(losses: Mapping[str, Tensor], i: int, out: Path) -> None:

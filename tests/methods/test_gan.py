@@ -114,6 +114,16 @@ def test_a_run_of_other_settings_is_refused_with_the_setting_named(tmp_path):
         run(scratch(lr=0.1), tmp_path, 4)
 
 
+def test_starting_anew_or_from_an_earlier_state_leaves_no_later_state_behind(tmp_path):
+    run(scratch(), tmp_path, 4)
+    run(scratch(), tmp_path, 3, resume=str(tmp_path / "state" / "00000002.safetensors"))
+    assert newest_state(tmp_path).name == "00000003.safetensors"
+    (tmp_path / "best.safetensors").touch()
+    run(scratch(), tmp_path, 1, resume="never")
+    assert newest_state(tmp_path).name == "00000001.safetensors"
+    assert not (tmp_path / "best.safetensors").exists()
+
+
 def test_scratch_learns_one_colour():
     """All pictures alike: after some steps the samples are near them, which they were not before."""
     torch.manual_seed(0)

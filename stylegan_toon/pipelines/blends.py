@@ -1,0 +1,104 @@
+"""A style at every blend: how near to the style's pictures, and how much of the person is left."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylegan_toon import __version__
+from stylegan_toon.data import load_pictures
+from stylegan_toon.features.mobileface import load_mobileface
+from stylegan_toon.features.untrained import Untrained
+from stylegan_toon.images import grid, load_image, save_png, to_tensor
+from stylegan_toon.metrics.identity import identity_cosine
+from stylegan_toon.metrics.kid import kid, statistics
+from stylegan_toon.pipelines.evaluate import as_saved, features, parts
+from stylegan_toon.pipelines.toonify import Toonifier
+
+
+def measure_blends(
+    style: str,
+    source: str,
+    photos: Sequence[str | Path],
+    pictures: Sequence[str | Path],
+    out: str | Path,
+    shown: Sequence[str | Path] = (),
+    limit: int = 200,
+    exclude: Sequence[str] = (),
+    device: str = "auto",
+    batch: int = 32,
+    report: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """KID to the style and identity cosine of toonified photos at every K, and a strip of pictures.
+
+    Args:
+        photos: aligned photos (folders, ZIPs), the first `limit` of them; they also set the scale of KID.
+        pictures: the style's pictures (folders, ZIPs).
+        out: OUT.png shows photo, inversion and K = 0 upwards in a row for each photo of shown.
+        shown: aligned pictures; none takes the first three of photos.
+        exclude: names or patterns left out of photos.
+    Returns: JSON values; "photos" is the figure of the photos themselves, "inversions" that of K = all.
+    """
+    toonifier = Toonifier(style, source, 0, device, report)
+    where, size = toonifier.device, toonifier.source.config.resolution
+    real = load_pictures(photos, size, exclude)[:limit]
+    wanted = load_pictures(pictures, size)
+    with torch.inference_mode():
+        codes = torch.cat([toonifier.invert(part.to(where)) for part in parts(real, batch)])
+    face = load_mobileface(device=where)
+    spaces: dict[str, Callable[[Tensor], Tensor]] = {
+        "mobileface": lambda x: face(x)[1],
+        "untrained": Untrained().to(where),
+    }
+    scale, goal = {}, {}
+    for space, net in spaces.items():
+        of_photos = features(net, parts(real, batch), where)
+        scale[space] = (of_photos, *statistics(of_photos))
+        goal[space] = features(net, parts(wanted, batch), where)
+
+    def figure(made: Tensor | None) -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        for space, net in spaces.items():
+            of_photos, mean, std = scale[space]
+            fake = of_photos if made is None else features(net, iter(made.split(batch)), where)
+            row[space] = kid(goal[space], fake, mean, std)._asdict()
+        if made is not None:
+            pairs = zip(parts(real, batch), made.split(batch), strict=True)
+            cosines = [identity_cosine(a, b, face) for a, b in pairs]
+            row["identity"] = float(torch.cat(cosines).mean())
+        return row
+
+    n = toonifier.source.config.n_resolutions
+    document: dict[str, Any] = {
+        "program": __version__, "style": style, "source": source, "resolution": size,
+        "photo_count": len(real), "picture_count": len(wanted), "photos": figure(None), "blends": {},
+    }  # fmt: skip
+    some = [real[:3].float() / 127.5 - 1]
+    if shown:
+        some = [to_tensor(load_image(path).resize((size, size))) for path in shown]
+    examples = torch.cat(some).to(where)
+    with torch.inference_mode():
+        example_codes = toonifier.invert(examples)
+    columns = [examples, toonifier.draw(example_codes, toonifier.source)]
+    for k in range(n + 1):
+        report(f"{style}: K = {k} of {n}")
+        toonifier.set_blend(k)
+        made = torch.cat([as_saved(toonifier.draw(part)) for part in codes.split(batch)])
+        document["blends"][str(k)] = figure(made)
+        columns.append(toonifier.draw(example_codes))
+    strip = torch.stack([column.cpu() for column in columns], 1).flatten(0, 1)
+    save_png(f"{out}.png", grid(strip, len(columns)))
+    return document
+
+
+def as_text(document: dict[str, Any]) -> list[str]:
+    """The figures of measure_blends, a line a K."""
+    rows = [("photos", document["photos"]), *document["blends"].items()]
+    return [
+        f"K {name}: "
+        + ", ".join(f"KID {s} {row[s]['value']:.3f}" for s in ("mobileface", "untrained"))
+        + (f", identity {row['identity']:.3f}" if "identity" in row else "")
+        for name, row in rows
+    ]
