@@ -1,6 +1,7 @@
-"""Every error a user can meet, each with its exit code. This is the one table of them."""
+"""Every error a user can meet, each with its exit code: the one table of them. How a message names a path."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 
 class ToonError(Exception):
@@ -90,3 +91,9 @@ EXIT_CODES: Mapping[int, str] = {
     130: "interrupted, state saved",
     143: "terminated, state saved",
 }
+
+
+def shown(path: str | Path, width: int = 72) -> str:
+    """The path for a one-line message: control characters replaced, its beginning cut where it is long."""
+    text = "".join(c if c.isprintable() else "?" for c in str(path))
+    return text if len(text) <= width else "..." + text[3 - width :]

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from stylegan_toon.errors import DiskError, InputError
+from stylegan_toon.errors import DiskError, InputError, shown
 
 # Formats are named: the rest of Pillow's list is rarely needed and often attacked (EPS, FITS, PSD ...).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
@@ -25,12 +25,6 @@ SUFFIXES = {
 }  # fmt: skip
 MAX_PIXELS = 64_000_000
 READS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF"
-
-
-def shown(path: str | Path, width: int = 72) -> str:
-    """The path for a one-line message: control characters replaced, its beginning cut where it is long."""
-    text = "".join(c if c.isprintable() else "?" for c in str(path))
-    return text if len(text) <= width else "..." + text[3 - width :]
 
 
 def load_image(path: str | Path) -> Image.Image:

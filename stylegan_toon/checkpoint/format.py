@@ -21,7 +21,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from stylegan_toon.errors import DiskError, ModelError, NotFiniteError
+from stylegan_toon.errors import DiskError, ModelError, NotFiniteError, shown
 
 VERSION = 1
 KEY = "stylegan_toon"
@@ -47,12 +47,6 @@ class Checkpoint:
     config: dict[str, Any]
     meta: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
-
-
-def shown(path: str | Path, width: int = 72) -> str:
-    """The path for a one-line message: control characters escaped, its beginning cut where it is long."""
-    text = "".join(c if c.isprintable() else "?" for c in str(path))
-    return text if len(text) <= width else "..." + text[3 - width :]
 
 
 def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:

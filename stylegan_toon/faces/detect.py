@@ -14,9 +14,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from stylegan_toon.errors import ModelError
+from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.faces.align import move, rgb, roll, side, warp
-from stylegan_toon.images import shown
 from stylegan_toon.paths import pretrained_file
 
 MODEL = "yunet_n_dynamic.onnx"

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from stylegan_toon.checkpoint.format import load
 from stylegan_toon.config import from_json
 from stylegan_toon.device import channels_last
-from stylegan_toon.errors import ModelError
+from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.paths import pretrained_file
 
 NAME = "mobileface.safetensors"
@@ -141,10 +141,10 @@ def load_mobileface(path: str | Path | None = None, device: str | torch.device =
         raise ModelError(f"the face judge {NAME} is missing; put it into pretrained/ or install again")
     checkpoint = load(path, "features")
     if checkpoint.meta.get("network") != "mobileface":
-        raise ModelError(f"{path} holds no MobileFace; name {NAME}")
+        raise ModelError(f"{shown(path)} holds no MobileFace; name {NAME}")
     net = MobileFace(from_json(Config, checkpoint.config))
     try:
         net.load_state_dict(checkpoint.tensors)
     except RuntimeError:
-        raise ModelError(f"{path} does not fit its own configuration; get it again") from None
+        raise ModelError(f"{shown(path)} does not fit its own configuration; get it again") from None
     return channels_last(net.float().eval().requires_grad_(False).to(device))

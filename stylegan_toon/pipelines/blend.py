@@ -30,7 +30,7 @@ def blend_files(
     mixed = blend(a, b, k)
     shared = shared_resolutions(a, b)
     if k and all(shared[:k]):
-        report(f"blend {k} is the same as blend 0: {Path(child).name} shares these resolutions with the source")
+        report(f"blend {k} is the same as blend 0: {Path(child).name} shares them with the source")
     sizes = [4 * 2**j for j, same in enumerate(shared) if same]
     meta = {"blend": k, "source": Path(source).name, "child": Path(child).name, "shared_resolutions": sizes}
     save(out, generator_checkpoint(mixed, meta), half)

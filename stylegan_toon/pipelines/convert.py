@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stylegan_toon.checkpoint.format import save, shown
+from stylegan_toon.checkpoint.format import save
 from stylegan_toon.checkpoint.importers import read_any
-from stylegan_toon.errors import DiskError, ModelError, UsageError
+from stylegan_toon.errors import DiskError, ModelError, UsageError, shown
 from stylegan_toon.pipelines.models import sibling
 from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan_toon.checkpoint.format import read_regular, shown, write_aside
-from stylegan_toon.errors import InputError, ModelError, UsageError
+from stylegan_toon.checkpoint.format import read_regular, write_aside
+from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.images import grid, save_png
 from stylegan_toon.pipelines.models import load_generator
 from stylegan_toon.stylegan2.generator import NOISE_MODES, Generator

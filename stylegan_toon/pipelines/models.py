@@ -7,10 +7,10 @@ from typing import TypeVar
 
 import torch
 
-from stylegan_toon.checkpoint.format import Checkpoint, shown
+from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.device import CHOICES, choose_device
-from stylegan_toon.errors import ModelError
+from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.paths import pretrained_dirs
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.encoder import Encoder

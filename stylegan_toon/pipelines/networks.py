@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from stylegan_toon import __version__
-from stylegan_toon.checkpoint.format import load, save, shown
+from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.config import to_json
-from stylegan_toon.errors import ModelError
+from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.methods.gan import Gan, mean_w
 from stylegan_toon.metrics.kid import kid, statistics

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from stylegan_toon import __version__
 from stylegan_toon.device import choose_device
-from stylegan_toon.errors import InputError
+from stylegan_toon.errors import InputError, shown
 from stylegan_toon.faces.align import align
 from stylegan_toon.faces.detect import Face, find_faces, select_faces
 from stylegan_toon.faces.paste import paste
 from stylegan_toon.features.mobileface import MobileFace, load_mobileface
-from stylegan_toon.images import grid, list_images, load_image, save_png, shown, to_tensor, to_uint8
+from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor, to_uint8
 from stylegan_toon.methods.invert import STEPS, refine
 from stylegan_toon.pipelines.models import load_encoder, load_generator, open_model
 from stylegan_toon.stylegan2.blend import blend as blend_generators
@@ -111,7 +111,7 @@ def toonify_files(
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Result]:
-    """Turn the faces of photos (files and folders) into cartoons, one Result a picture or failure.
+    """Turn the faces of photos (files and folders) into cartoons: a Result a picture or failed photo.
 
     Without photos one grid of source | cartoon pairs is drawn from codes of seed.
     Args:

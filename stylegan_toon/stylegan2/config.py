@@ -30,6 +30,9 @@ class Config:
             raise ValueError(
                 f"{self.resolution} px needs {self.n_resolutions} channel numbers, not {len(self.channels)}"
             )
+        counts = (*self.channels, self.z_dim, self.w_dim, self.mapping_layers, self.group)
+        if not all(isinstance(count, int) and count > 0 for count in counts):
+            raise ValueError(f"channels, dimensions, layers and group must be counts from 1 up, not {counts}")
 
     @property
     def n_resolutions(self) -> int:

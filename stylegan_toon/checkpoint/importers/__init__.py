@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from stylegan_toon.checkpoint import format
-from stylegan_toon.checkpoint.format import Checkpoint, read_regular, shown
+from stylegan_toon.checkpoint.format import Checkpoint, read_regular
 from stylegan_toon.checkpoint.importers import torch_file
 from stylegan_toon.checkpoint.importers.rosinality import from_rosinality
-from stylegan_toon.errors import ModelError
+from stylegan_toon.errors import ModelError, shown
 
 READ = "read are stylegan-toon's safetensors and rosinality's or Cartoon-StyleGAN's .pt"
 MAX_TORCH_BYTES = 4 << 30  # a 1024 px checkpoint with both optimisers has about 0.7 GB
