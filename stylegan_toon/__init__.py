@@ -3,11 +3,11 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_generator", "load_original"]
+__all__ = ["__version__", "load_generator"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load_generator", "load_original"):
+    if name == "load_generator":
         from stylegan_toon.pipelines import models
 
         return getattr(models, name)

@@ -1,9 +1,12 @@
 """`stylegan-toon finetune`: a face generator to a cartoon domain."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
-from stylegan_toon.cli.training import finish, make_run, run_options
+from stylegan_toon.cli.training import finish, gan_options, gan_settings, make_run, run_options
 
 
 @toon_command(
@@ -37,20 +40,11 @@ from stylegan_toon.cli.training import finish, make_run, run_options
     metavar="N",
     help="Compare the N lowest toRGB outputs with the source's; 0 is off.",
 )
-@click.option(
-    "--structure", type=click.FloatRange(0), default=1.0, show_default=True, help="Weight of that loss."
-)
-@click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.002, show_default=True)
-@click.option(
-    "--r1", type=click.FloatRange(0), help="Weight of R1. Default: 0.4 at 64 px, in proportion to the size."
-)
+@click.option("--structure", type=click.FloatRange(0), default=1.0, show_default=True, help="Its weight.")
 @click.option(
     "--ada-p", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Where ADA starts."
 )
-@click.option("--ada-target", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="0 holds p.")
-@click.option(
-    "--ema", type=click.FloatRange(1), default=1500, show_default=True, help="Half-life in pictures."
-)
+@gan_options(lr=0.002, ema=1500, ada_images=100_000)
 @run_options(steps=750, look=125)
 def finetune(
     common: Common,
@@ -61,44 +55,27 @@ def finetune(
     freeze_mapping: bool,
     structure_layers: int,
     structure: float,
-    lr: float,
-    r1: float | None,
     ada_p: float,
-    ada_target: float,
-    ema: float,
-    steps: int,
-    batch: int,
-    save_every: int,
-    look_every: int,
-    resume: str,
-    exclude: tuple[str, ...],
-    mirror: bool,
+    **options: Any,
 ) -> None:
     """Fine-tune a face generator to a cartoon domain with FreezeSG, a structure loss and ADA.
 
     Afterwards `stylegan-toon toonify --style TARGET` finds it in runs/TARGET.
     """
-    from pathlib import Path
-
     from stylegan_toon.methods.freezesg import Config
     from stylegan_toon.pipelines.finetune import finetune_generator
 
     method = Config(
-        batch=batch,
-        lr=lr,
-        noise_lr=0.0,
-        r1_weight=-1.0 if r1 is None else r1,
-        path_weight=0.0,
-        mixing=0.5,
-        ema_images=ema,
+        **gan_settings(options),
         ema_ramp=0.0,
         ada_p=ada_p,
-        ada_target=ada_target,
-        ada_images=100_000,
         freeze_mapping=freeze_mapping,
         freeze_g=freeze_g,
         structure_layers=structure_layers,
         structure_weight=structure,
     )
-    run = make_run(common, out or f"runs/{Path(target).stem}", steps, save_every, look_every, resume)
-    finish(common, finetune_generator(target, source, run, method, exclude, mirror, common.device))
+    run = make_run(common, out or f"runs/{Path(target).stem}", options)
+    folder = finetune_generator(
+        target, source, run, method, options["exclude"], options["mirror"], common.device
+    )
+    finish(common, folder)

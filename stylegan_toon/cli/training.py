@@ -1,6 +1,6 @@
-"""The options that every training command has."""
+"""The options that training commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,47 +11,11 @@ from stylegan_toon.cli.common import Common
 if TYPE_CHECKING:
     from stylegan_toon.training.loop import Run
 
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-def run_options(
-    steps: int, batch: int = 16, look: int = 500
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """--steps, --batch, --save-every, --look-every, --resume, --exclude, with these defaults."""
-    options = [
-        click.option(
-            "--steps",
-            type=click.IntRange(1),
-            default=steps,
-            show_default=True,
-            help="Of a batch each, counted from the start of the run.",
-        ),
-        click.option(
-            "--batch", type=click.IntRange(1), default=batch, show_default=True, help="Pictures a step."
-        ),
-        click.option("--save-every", type=click.IntRange(1), default=500, show_default=True, help="Steps."),
-        click.option(
-            "--look-every",
-            type=click.IntRange(1),
-            default=look,
-            show_default=True,
-            help="Steps between grids and models.",
-        ),
-        click.option(
-            "--resume",
-            default="auto",
-            show_default=True,
-            metavar="auto|never|PATH",
-            help="Go on from the run's newest state, start anew, or go on from a state.",
-        ),
-        click.option(
-            "--exclude",
-            multiple=True,
-            metavar="NAME|PATTERN|FILE",
-            help="Pictures to leave out, such as '*9.jpg'; a FILE holds one a line. Repeatable.",
-        ),
-        click.option(
-            "--mirror/--no-mirror", default=True, show_default=True, help="Flip half of the pictures."
-        ),
-    ]
+
+def together(options: list[Any]) -> Decorator:
+    """Several click options as one decorator, in this order in --help."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         for option in reversed(options):
@@ -61,11 +25,91 @@ def run_options(
     return decorate
 
 
-def make_run(common: Common, out: str, steps: int, save_every: int, look_every: int, resume: str) -> "Run":
-    """The loop's Run of these options."""
+def run_options(steps: int, batch: int = 16, look: int = 500) -> Decorator:
+    """Where, how long and on what: what make_run reads, and --exclude and --mirror."""
+    count = click.IntRange(1)
+    length = "Of a batch each, counted from the start of the run."
+    out = "Pictures to leave out, such as '*9.jpg'; a FILE holds one a line. Repeatable."
+    resume = "Go on from the run's newest state, start anew, or go on from a state."
+    return together(
+        [
+            click.option("--steps", type=count, default=steps, show_default=True, help=length),
+            click.option("--batch", type=count, default=batch, show_default=True, help="Pictures a step."),
+            click.option("--save-every", type=count, default=500, show_default=True, help="Steps."),
+            click.option(
+                "--look-every", type=count, default=look, show_default=True, help="Steps between grids."
+            ),
+            click.option(
+                "--resume", default="auto", show_default=True, metavar="auto|never|PATH", help=resume
+            ),
+            click.option("--exclude", multiple=True, metavar="NAME|PATTERN|FILE", help=out),
+            click.option(
+                "--mirror/--no-mirror", default=True, show_default=True, help="Flip half of the pictures."
+            ),
+        ]
+    )
+
+
+def gan_options(lr: float, ema: float, ada_images: int) -> Decorator:
+    """The settings of both players: what gan_settings reads."""
+    share, weight = click.FloatRange(0, 1), click.FloatRange(0)
+    r1 = "Weight of R1. Default: 0.4 at 64 px, in proportion to the size."
+    losses = click.Choice(["nonsaturating", "saturating"])
+    return together(
+        [
+            click.option("--lr", type=click.FloatRange(0, min_open=True), default=lr, show_default=True),
+            click.option("--r1", type=weight, help=r1),
+            click.option(
+                "--path-length", type=weight, default=0.0, show_default=True, help="Weight; 0 is off."
+            ),
+            click.option(
+                "--mixing", type=share, default=0.5, show_default=True, help="Share of mixed styles."
+            ),
+            click.option(
+                "--ada-target", type=share, default=0.6, show_default=True, help="0 keeps ADA's p as it is."
+            ),
+            click.option(
+                "--ada-images",
+                type=click.IntRange(1),
+                default=ada_images,
+                show_default=True,
+                help="Pictures that take ADA's p from 0 to 1.",
+            ),
+            click.option(
+                "--ema",
+                type=click.FloatRange(1),
+                default=ema,
+                show_default=True,
+                help="Half-life of the average, in pictures.",
+            ),
+            click.option("--noise/--no-noise", default=False, show_default=True, help="Learnt noise inputs."),
+            click.option("--loss", type=losses, default="nonsaturating", show_default=True),
+        ]
+    )
+
+
+def gan_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of GanConfig that gan_options and run_options set; r1_weight -1 goes by the size."""
+    return {
+        "batch": options["batch"],
+        "lr": options["lr"],
+        "noise_lr": 0.1 if options["noise"] else 0.0,
+        "loss": options["loss"],
+        "r1_weight": -1.0 if options["r1"] is None else options["r1"],
+        "path_weight": options["path_length"],
+        "mixing": options["mixing"],
+        "ema_images": options["ema"],
+        "ada_target": options["ada_target"],
+        "ada_images": options["ada_images"],
+    }
+
+
+def make_run(common: Common, out: str, options: Mapping[str, Any]) -> "Run":
+    """The loop's Run of the options of run_options."""
     from stylegan_toon.training.loop import Run
 
-    return Run(Path(out), steps, save_every, look_every, 20, common.seed, resume, common.quiet)
+    steps, save, look = (options[name] for name in ("steps", "save_every", "look_every"))
+    return Run(Path(out), steps, save, look, 20, common.seed, options["resume"], common.quiet)
 
 
 def finish(common: Common, folder: Path) -> None:

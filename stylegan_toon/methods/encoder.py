@@ -60,7 +60,8 @@ class EncoderTraining(nn.Module):
         channels_last(self)
 
     def optimizers(self) -> dict[str, Optimizer]:
-        return {"e": Adam(self.encoder.parameters(), self.config.lr, (0.9, 0.99), fused=True)}
+        fused = self.encoder.w_mean.device.type != "mps"
+        return {"e": Adam(self.encoder.parameters(), self.config.lr, (0.9, 0.99), fused=fused)}
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The outputs of the discriminator's blocks down to 8x8."""

@@ -70,6 +70,7 @@ class Gan(nn.Module):
         config = self.config
         if not config.noise_lr:
             skip |= {id(p) for name, p in self.g.named_parameters() if name.endswith("noise_strength")}
+        fused = self.path_mean.device.type != "mps"
         out: dict[str, Optimizer] = {}
         for key, network, every, lazy in (
             ("g", self.g, config.path_every, config.path_weight),
@@ -83,7 +84,7 @@ class Gan(nn.Module):
                     factor = config.noise_lr if name.endswith("noise_strength") else 1.0
                     groups.setdefault(factor, []).append(parameter)
             params = [{"params": p, "lr": config.lr * ratio * factor} for factor, p in groups.items()]
-            out[key] = Adam(params, lr=config.lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True)
+            out[key] = Adam(params, lr=config.lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=fused)
         return out
 
     def fade(self, i: int) -> float:

@@ -1,7 +1,6 @@
 """Fine-tune a face generator to a cartoon domain."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,10 +8,10 @@ from torch import Tensor
 
 from stylegan_toon import __version__
 from stylegan_toon.data import Sampler, load_pictures
-from stylegan_toon.device import choose_device, training_dtype
+from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError
 from stylegan_toon.methods.freezesg import Config, FreezeSG
-from stylegan_toon.pipelines.networks import about_run, gan_look, kid_judge, open_networks
+from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, kid_judge, open_networks
 from stylegan_toon.training.loop import Run, train
 
 
@@ -43,7 +42,7 @@ def finetune_generator(
 
     Args:
         target: a folder, a ZIP, or a name under data/.
-        method: an r1_weight below 0 stands for 0.4 at 64 px, in proportion to the size.
+        method: as networks.fitted takes it.
         source: a run folder, a generator file with its discriminator beside it, or a name in pretrained/.
     Raises: InputError, ModelError, and those of training.loop.train.
     """
@@ -51,9 +50,7 @@ def finetune_generator(
     torch.manual_seed(run.seed)
     _, d, g, seen = open_networks(source)
     pictures = load_pictures([find_target(target)], g.config.resolution, exclude)
-    method = replace(method, bf16=training_dtype(where) == torch.bfloat16)
-    if method.r1_weight < 0:
-        method = replace(method, r1_weight=0.4 * g.config.resolution / 64)
+    method = fitted(method, g.config.resolution, where)
     module = FreezeSG(method, g, d).to(where)
     module.source.to(where)
     sampler = Sampler(pictures, method.batch, run.seed, mirror)

@@ -3,8 +3,9 @@
 import math
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,9 +13,10 @@ from torch import Tensor
 from stylegan_toon import __version__
 from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.config import to_json
+from stylegan_toon.device import training_dtype
 from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.features.untrained import Untrained
-from stylegan_toon.methods.gan import Gan, mean_w
+from stylegan_toon.methods.gan import Gan, GanConfig, mean_w
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.pipelines.evaluate import LEAST, draw_samples, features, parts
 from stylegan_toon.pipelines.models import find_model, open_model, sibling
@@ -27,6 +29,8 @@ from stylegan_toon.stylegan2.files import (
 )
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.training.loop import newest_state
+
+Fitted = TypeVar("Fitted", bound=GanConfig)
 
 
 def open_networks(name: str) -> tuple[Generator, Discriminator, Generator, int]:
@@ -56,6 +60,15 @@ def open_networks(name: str) -> tuple[Generator, Discriminator, Generator, int]:
         g_ema.w_mean.copy_(mean_w(g_ema))
         seen += (int(state.meta["step"]) - int(made.meta["step"])) * int(state.config["batch"])
     return g, d, g_ema, seen
+
+
+def fitted(method: Fitted, resolution: int, where: torch.device) -> Fitted:
+    """The settings for a size and device: bfloat16 where that is fast, and R1 where its weight is below 0.
+
+    That is then 0.4 at 64 px, in proportion to the size.
+    """
+    r1 = 0.4 * resolution / 64 if method.r1_weight < 0 else method.r1_weight
+    return replace(method, bf16=training_dtype(where) == torch.bfloat16, r1_weight=r1)
 
 
 def about_run(gan: Gan, **more: Any) -> dict[str, Any]:

@@ -1,18 +1,17 @@
 """Train a StyleGAN2 from scratch, or grow one by a resolution."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from stylegan_toon import __version__
 from stylegan_toon.data import Sampler, load_pictures
-from stylegan_toon.device import choose_device, training_dtype
+from stylegan_toon.device import choose_device
 from stylegan_toon.errors import UsageError
 from stylegan_toon.methods.gan import GanConfig
 from stylegan_toon.methods.scratch import Scratch
-from stylegan_toon.pipelines.networks import about_run, gan_look, kid_judge, open_networks
+from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, kid_judge, open_networks
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator
@@ -34,6 +33,7 @@ def train_generator(
 
     Args:
         network: what is built; with grow only its resolution and last channel count.
+        method: as networks.fitted takes it.
         grow: a run folder or generator file of half the resolution to go on from.
         exclude: as in data.load_pictures.
     Raises: InputError, UsageError, ModelError, and those of training.loop.train.
@@ -54,7 +54,7 @@ def train_generator(
         g_ema.synthesis.blocks[-1].load_state_dict(g.synthesis.blocks[-1].state_dict())
     else:
         g, d, g_ema = Generator(network), Discriminator(network), None
-    method = replace(method, bf16=training_dtype(where) == torch.bfloat16)
+    method = fitted(method, network.resolution, where)
     module = Scratch(method, g, d, g_ema).to(where)
     pictures = load_pictures(data, network.resolution, exclude)
     sampler = Sampler(pictures, method.batch, run.seed, mirror)

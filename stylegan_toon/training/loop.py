@@ -140,6 +140,7 @@ def load_state(path: Path, method: Method, optimizers: Mapping[str, Optimizer]) 
             _, key, rest = name.split("/", 2)
             parameter, slot = rest.rsplit("/", 1)
             like = parameters[parameter]
+            value = value.to(like.device)
             if value.shape == like.shape:  # moments lie in memory as their parameter does
                 value = torch.empty_like(like, dtype=value.dtype).copy_(value)
             optimizers[key].state[like][slot] = value
