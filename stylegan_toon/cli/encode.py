@@ -1,5 +1,7 @@
 """`stylegan-toon encode`: train the photo encoder."""
 
+from typing import Any
+
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
@@ -36,13 +38,10 @@ def encode(
     identity: float,
     latent: float,
     offset: float,
-    steps: int,
     batch: int,
-    save_every: int,
-    look_every: int,
-    resume: str,
     exclude: tuple[str, ...],
     mirror: bool,
+    **loop: Any,
 ) -> None:
     """Train the encoder that turns aligned photos into w_plus codes, on the photos of DATA.
 
@@ -60,7 +59,7 @@ def encode(
         latent_weight=latent,
         offset_weight=offset,
     )
-    run = make_run(common, out, steps, save_every, look_every, resume)
+    run = make_run(common, out, **loop)
     folder = train_encoder(data, source, run, method, exclude, mirror, common.device)
     common.result(folder / "last.encoder.safetensors")
     common.document({"run": str(folder), "models": [str(folder / "last.encoder.safetensors")]})

@@ -1,5 +1,7 @@
 """`stylegan-toon finetune`: a face generator to a cartoon domain."""
 
+from typing import Any
+
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
@@ -66,13 +68,10 @@ def finetune(
     ada_p: float,
     ada_target: float,
     ema: float,
-    steps: int,
     batch: int,
-    save_every: int,
-    look_every: int,
-    resume: str,
     exclude: tuple[str, ...],
     mirror: bool,
+    **loop: Any,
 ) -> None:
     """Fine-tune a face generator to a cartoon domain with FreezeSG, a structure loss and ADA.
 
@@ -100,5 +99,5 @@ def finetune(
         structure_layers=structure_layers,
         structure_weight=structure,
     )
-    run = make_run(common, out or f"runs/{Path(target).stem}", steps, save_every, look_every, resume)
+    run = make_run(common, out or f"runs/{Path(target).stem}", **loop)
     finish(common, finetune_generator(target, source, run, method, exclude, mirror, common.device))

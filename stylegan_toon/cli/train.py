@@ -1,5 +1,7 @@
 """`stylegan-toon train`: a face generator from scratch, or grown by a resolution."""
 
+from typing import Any
+
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
@@ -95,13 +97,10 @@ def train(
     ema: float,
     noise: bool,
     loss: str,
-    steps: int,
     batch: int,
-    save_every: int,
-    look_every: int,
-    resume: str,
     exclude: tuple[str, ...],
     mirror: bool,
+    **loop: Any,
 ) -> None:
     """Train a face generator on the pictures of DATA: folders and ZIPs, read in place.
 
@@ -134,5 +133,5 @@ def train(
         ada_images=ada_images,
         fade_images=fade if grow else 0,
     )
-    run = make_run(common, out, steps, save_every, look_every, resume)
+    run = make_run(common, out, **loop)
     finish(common, train_generator(data, run, method, network, grow, exclude, mirror, common.device))
