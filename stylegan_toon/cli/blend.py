@@ -21,6 +21,6 @@ def blend(common: Common, source: str, child: str, k: int, half: bool, out: str)
     """
     from stylegan_toon.pipelines.blend import blend_files  # torch loads here, not for --help
 
-    path = blend_files(source, child, k, out, half)
+    path = blend_files(source, child, k, out, half, common.report)
     common.result(path)
     common.document({"path": str(path)})

@@ -12,7 +12,7 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.option("--source", default="faces", show_default=True, help="The photo generator the style came from.")
 @click.option("--photos", multiple=True, required=True, type=click.Path(), help="Aligned photos; repeatable.")
 @click.option("--pictures", multiple=True, required=True, type=click.Path(), help="Of the style; repeatable.")
-@click.option("--shown", multiple=True, type=click.Path(), help="Aligned pictures for the strip; repeatable.")
+@click.option("--shown", multiple=True, type=click.Path(), help="Photos for the strip; repeatable.")
 @click.option("--limit", type=click.IntRange(2), default=200, show_default=True, help="How many photos.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Leave out of --photos.")
 @click.option("--out", required=True, type=click.Path(), help="OUT.png and OUT.json are written.")

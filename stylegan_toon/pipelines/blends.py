@@ -9,9 +9,11 @@ from torch import Tensor
 
 from stylegan_toon import __version__
 from stylegan_toon.data import load_pictures
+from stylegan_toon.errors import InputError
+from stylegan_toon.faces.detect import find_faces
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.untrained import Untrained
-from stylegan_toon.images import grid, load_image, save_png, to_tensor
+from stylegan_toon.images import grid, load_image, save_png
 from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.pipelines.evaluate import as_saved, features, parts
@@ -37,7 +39,7 @@ def measure_blends(
         photos: aligned photos (folders, ZIPs), the first `limit` of them; they also set the scale of KID.
         pictures: the style's pictures (folders, ZIPs).
         out: OUT.png shows photo, inversion and K = 0 upwards in a row for each photo of shown.
-        shown: aligned pictures; none takes the first three of photos.
+        shown: photos, of which the largest face is taken; none takes the first three of photos.
         exclude: names or patterns left out of photos.
     Returns: JSON values; "photos" is the figure of the photos themselves, "inversions" that of K = all.
     """
@@ -77,7 +79,7 @@ def measure_blends(
     }  # fmt: skip
     some = [real[:3].float() / 127.5 - 1]
     if shown:
-        some = [to_tensor(load_image(path).resize((size, size))) for path in shown]
+        some = [largest_face(toonifier, path) for path in shown]
     examples = torch.cat(some).to(where)
     with torch.inference_mode():
         example_codes = toonifier.invert(examples)
@@ -91,6 +93,15 @@ def measure_blends(
     strip = torch.stack([column.cpu() for column in columns], 1).flatten(0, 1)
     save_png(f"{out}.png", grid(strip, len(columns)))
     return document
+
+
+def largest_face(toonifier: Toonifier, path: str | Path) -> Tensor:
+    """[1, 3, R, R]: the largest face of a photo, aligned. Raises: InputError."""
+    photo = load_image(path)
+    found = find_faces(photo)
+    if not found:
+        raise InputError(f"no face found in {path}; show another photo")
+    return toonifier.crops(photo, found[:1])
 
 
 def as_text(document: dict[str, Any]) -> list[str]:

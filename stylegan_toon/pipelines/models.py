@@ -65,18 +65,20 @@ def find_model(name_or_file: str | Path, what: str = "generator") -> Path:
     Raises: ModelError naming those that are known.
     """
     name, path = str(name_or_file), Path(name_or_file)
-    if len(name) > 1000 or "\0" in name:
-        raise ModelError(f"no {what} is called {shown(name, 40)!r}; name a file, a run or a known model")
-    if path.is_file():
-        return path
-    for run in (path, RUNS / name):
-        for best in ("best", "last"):  # a run has no best before its first evaluation
-            if (file := sibling(run / f"{best}.safetensors", what)).is_file():
-                return file
+    try:
+        if path.is_file():
+            return path
+        for run in (path, RUNS / name):
+            for best in ("best", "last"):  # a run has no best before its first evaluation
+                if (file := sibling(run / f"{best}.safetensors", what)).is_file():
+                    return file
+        there = path.exists()
+    except OSError as error:  # a name too long, a folder that may not be read
+        raise ModelError(f"{shown(path)} cannot be read ({error.strerror}); check the path") from None
     models = pretrained(what)
     if name in models:
         return models[name]
-    if path.exists() or len(path.parts) > 1 or path.suffix in (".safetensors", ".pt", ".pkl", ".pth"):
+    if there or len(path.parts) > 1 or path.suffix in (".safetensors", ".pt", ".pkl", ".pth"):
         raise ModelError(f"{shown(path)} is no file or run folder with a {what}; check the path")
     runs = sorted(file.parent.name for file in RUNS.glob("*/best.safetensors"))
     short = [key for key in models if f"{key}-" in " ".join(models)] or list(models)

@@ -1,6 +1,6 @@
 """Networks to checkpoints and back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -19,6 +19,7 @@ from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.generator import Generator
 
 Net = TypeVar("Net", bound=nn.Module)
+FACTORIES = (torch.randn, torch.zeros, torch.ones, torch.full, torch.empty)
 
 
 class _Blank(TorchFunctionMode):
@@ -26,6 +27,20 @@ class _Blank(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
+
+
+class _Outline(TorchFunctionMode):
+    """While a network is built for its shapes alone, what it draws or fills takes no memory."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        return func(*args, **({**kwargs, "device": "meta"} if func in FACTORIES else kwargs))
+
+
+def outline(cls: Callable[[Any], Net], config: Any) -> Net:
+    """The network cls(config) with its parameters on the meta device: names and shapes, no memory."""
+    with _Outline():
+        return cls(config)
 
 
 def build_generator(checkpoint: Checkpoint, trainable: bool = False) -> Generator:
@@ -83,8 +98,7 @@ def _build(cls: type[Net], shape: type, kind: str, checkpoint: Checkpoint, train
         raise ModelError(f"the file holds a {checkpoint.kind[:40]}, not a {kind}; name another file")
     try:
         config: Any = from_json(shape, checkpoint.config)
-        with torch.device("meta"):  # shapes only: a file cannot make us allocate more than it holds
-            wanted = cls(config).state_dict()
+        wanted = outline(cls, config).state_dict()  # a file cannot make us allocate more than it holds
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise ModelError(f"no {kind} has this configuration: {str(error).splitlines()[0][:100]}") from None
     compare(wanted, checkpoint.tensors, kind)

@@ -1,0 +1,173 @@
+"""Measure the models of pretrained/ and write their cards: tools/make_cards.py DATA PHOTO...
+
+DATA holds the packs that tools/make_models.sh names and compact/faces128_heldout.zip; PHOTOs are public pictures for
+the strips and the contact sheet. Writes pretrained/figures/*.json, pretrained/*.md and docs/images/*.png.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+TOON = [sys.executable, "-m", "stylegan_toon.cli"]
+ROOT = Path(__file__).resolve().parent.parent
+PRETRAINED, FIGURES = ROOT / "pretrained", ROOT / "pretrained" / "figures"
+STYLES = {
+    "storybook": (
+        "toon_painted/storybook256.zip",
+        "141 digital paintings in the manner of animation films, of which those whose number ends in 9 are held "
+        "out. CC BY 4.0; credit: artflow.ai (creator and copyright holder), collected by initiative-sh; selected, "
+        "aligned, resized.",
+    ),
+    "avatar": (
+        "toon_avatars/avataaars128.zip",
+        "1,500 drawn avatars. Design: avataaars by Pablo Stanley, free for personal and commercial use; drawn with "
+        "DiceBear (MIT).",
+    ),
+}
+PHOTO_DATA = (
+    "6,542 aligned photos at 128 px, mirrored: official portraits of members of the US Congress (public domain), "
+    "one press photo each of 3,012 people of Labeled Faces in the Wild (research use), and pictures of a set of "
+    "synthetic people (no licence stated; private). 525 pictures of people who look, or may look, under 18 were left "
+    "out (`faces-exclude.txt`). Held out: every picture whose number ends in 9, and the Face Research Lab London set, "
+    "the Canada set and composites (CC BY 4.0, DeBruine and Jones, doi 10.6084/m9.figshare.5047666, 4220517, 4055130)."
+)
+
+
+def toon(*args: object) -> dict:
+    """Run a command with --json and return its document."""
+    done = subprocess.run([*TOON, *map(str, args), "--json"], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def header(name: str) -> dict:
+    """The header of a model that ships."""
+    from stylegan_toon.checkpoint.format import load
+
+    made = load(PRETRAINED / f"{name}.safetensors")
+    numbers = sum(tensor.numel() for key, tensor in made.tensors.items() if "noise_const" not in key)
+    return {"config": made.config, "meta": made.meta, "numbers": numbers}
+
+
+def interval(one: dict) -> str:
+    return f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
+
+
+def faces_card(data: Path) -> None:
+    held, train = data / "compact/faces128_heldout.zip", data / "compact/faces128_train.zip"
+    figures = toon("evaluate", "faces", "--real", held, "--train", train, "--exclude",
+                   PRETRAINED / "faces-exclude.txt", "--encoder", "faces")  # fmt: skip
+    figures["model"] = "faces"
+    (FIGURES / "faces-128.json").write_text(json.dumps(figures, indent=1) + "\n")
+    drawn = toon("generate", "faces", "--seeds", "0-31", "--out", "out/faces-card")["paths"]
+    grid = next(path for path in drawn if path.endswith("grid.png"))
+    Path(grid).replace(PRETRAINED / "faces-128.png")
+    made, d, encoder = (header(f"faces-128.{kind}") for kind in ("generator", "discriminator", "encoder"))
+    kid, floor, near = figures["kid"], figures["floor"], figures["nearest"]
+    (PRETRAINED / "faces-128.md").write_text(f"""# faces-128
+
+A small StyleGAN2 that draws photo-like faces at 128 px, its discriminator, and an encoder from photos to its codes.
+
+![Samples at psi 0.7, seeds 0 to 31](faces-128.png)
+
+- **Data.** {PHOTO_DATA}
+- **Licence.** Research and personal use: [LICENSE-WEIGHTS.md](LICENSE-WEIGHTS.md).
+- **Networks.** Generator {made["numbers"]:,} numbers, channels {made["config"]["channels"]} from 4x4 up, w
+  {made["config"]["w_dim"]}, mapping of {made["config"]["mapping_layers"]} layers; discriminator {d["numbers"]:,};
+  encoder {encoder["numbers"]:,}.
+- **Training.** `tools/make_models.sh`: 32 px, grown to 64 and 128 px; {made["meta"]["pictures"]:,} pictures seen in
+  all; encoder {encoder["meta"]["pictures"]:,}.
+
+| figure (`tools/make_cards.py`, {figures["samples"]:,} samples) | value |
+| --- | --- |
+| faces found by YuNet at 0.7, 1,000 samples, psi 0.7 | {figures["faces"]["share"]:.1%} |
+| KID to {figures["held_out"]:,} held-out photos, MobileFace features (95 %) | {interval(kid["mobileface"])} |
+| the same of as many training photos (floor) | {interval(floor["mobileface"])} |
+| KID, features of an untrained network (95 %) | {interval(kid["untrained"])} |
+| the same of as many training photos (floor) | {interval(floor["untrained"])} |
+| distance to the nearest training picture, as a multiple of that of held-out photos | {near["ratio"]:.3f} |
+| samples nearer to one than 99 % of the held-out photos are | {near["closer"]:.1%} |
+| MobileFace cosine between held-out photos and their inversion, mean | {figures["identity"]["mean"]:.3f} |
+
+How the figures are taken: [docs/metrics.md](../docs/metrics.md). In MobileFace's space two photos of one person have a
+cosine of about 0.74, two people 0.17.
+
+**Limits.** Faces only, nearly frontal, mostly of adults in press and studio portraits; glasses, hands, hats and
+turned heads are drawn badly. The encoder keeps pose, colours, hair and expression better than likeness.
+""")
+
+
+def style_card(style: str, data: Path, photos: list[Path]) -> None:
+    pack, credit = STYLES[style]
+    held = data / "compact/faces128_heldout.zip"
+    out = FIGURES / f"{style}-128"
+    some = [part for photo in photos[:3] for part in ("--shown", photo)]
+    figures = toon("blends", style, "--photos", held, "--pictures", data / pack, "--out", out, *some)
+    out.with_suffix(".png").replace(PRETRAINED / f"{style}-128.png")
+    made = header(f"{style}-128.generator")
+    rows = [("photos", figures["photos"]), *figures["blends"].items()]
+    table = "\n".join(
+        f"| {k} | {interval(row['mobileface'])} | {interval(row['untrained'])} | "
+        + (f"{row['identity']:.3f} |" if "identity" in row else "|")
+        for k, row in rows
+    )
+    (PRETRAINED / f"{style}-128.md").write_text(
+        f"""# {style}-128
+
+A style for `stylegan-toon toonify --style {style}`: a child of [faces-128](faces-128.md) by FreezeSG, structure loss
+and ADA, its mapping and 4x4 block frozen.
+
+![Photo, its inversion, and the cartoon at K = 0 upwards](%s)
+
+- **Data.** {credit}
+- **Licence.** Research and personal use: [LICENSE-WEIGHTS.md](LICENSE-WEIGHTS.md).
+- **Training.** `tools/make_models.sh`; {made["meta"]["pictures"]:,} pictures seen.
+- **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}.
+
+| K: resolutions from the photo generator | KID to the style, MobileFace | KID, untrained network | identity cosine |
+| --- | --- | --- | --- |
+{table}
+
+Of {figures["photo_count"]} held-out photos against {figures["picture_count"]} pictures of the style; the row `photos`
+is the photos themselves, the last row their inversions. Figures: `tools/make_cards.py`. K 0 and K 1 are the same
+because the 4x4 block is shared.
+"""
+        % f"{style}-128.png"
+    )
+
+
+def sheet(photos: list[Path]) -> None:
+    """docs/images/quickstart.png and contact-sheet.png: photo | storybook | avatar of every photo."""
+    import torch
+
+    from stylegan_toon.images import grid, load_image, save_png, to_tensor
+    from stylegan_toon.pipelines.blends import largest_face
+    from stylegan_toon.pipelines.toonify import Toonifier, toonify_files
+
+    rows = []
+    for photo in photos:
+        whole = [load_image(photo)]
+        whole += [
+            load_image(next(iter(toonify_files([photo], style, out=f"out/{style}"))).path) for style in STYLES
+        ]
+        for picture in whole:
+            side = min(picture.size)
+            left, top = (picture.width - side) // 2, 0
+            rows.append(to_tensor(picture.crop((left, top, left + side, top + side)).resize((256, 256))))
+    save_png(ROOT / "docs/images/contact-sheet.png", grid(torch.cat(rows), 6))
+    toonifier = Toonifier("storybook")
+    face = largest_face(toonifier, photos[0])
+    code = toonifier.invert(face)
+    steps = torch.cat([face, toonifier.draw(code, toonifier.source), toonifier.draw(code)])
+    steps = torch.nn.functional.interpolate(steps, (256, 256), mode="bilinear")
+    save_png(ROOT / "docs/images/quickstart.png", grid(torch.cat([rows[0], steps, rows[1]]), 5))
+
+
+if __name__ == "__main__":
+    data, photos = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
+    FIGURES.mkdir(exist_ok=True)
+    (ROOT / "docs" / "images").mkdir(exist_ok=True)
+    for style in STYLES:
+        style_card(style, data, photos)
+    faces_card(data)
+    sheet(photos)

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Make the models of pretrained/ anew: tools/make_models.sh DATA [RUNS]
+#
+# DATA holds compact/faces128_train.zip, toon_painted/storybook256.zip and toon_avatars/avataaars128.zip as the cards
+# describe them. RUNS (default: runs) takes the run folders. A stopped script goes on where it was.
+# Two CPU cores with AVX512_BF16 need about 3 hours; a run that is to be better is given more steps and started again.
+set -euo pipefail
+data=$1 runs=${2:-runs}
+cd "$(dirname "$0")/.."
+toon=${STYLEGAN_TOON:-stylegan-toon}
+photos=$data/compact/faces128_train.zip
+exclude=(--exclude pretrained/faces-exclude.txt)
+
+# Large buffers stay with the process instead of going back to the system after every step.
+export MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184 OMP_WAIT_POLICY=passive
+
+# Photo faces: 32 px, grown to 64 and 128.
+$toon train "$photos" "${exclude[@]}" --out "$runs/faces-32" --resolution 32 --channels 128,128,128,96 \
+    --r1 0.1 --ema 3000 --ada-images 100000 --save-every 625 --look-every 625 --steps 2394
+$toon train "$photos" "${exclude[@]}" --out "$runs/faces-64" --grow "$runs/faces-32" --resolution 64 --channels 64 \
+    --save-every 250 --look-every 250 --steps "${STEPS_64:-2000}"
+$toon train "$photos" "${exclude[@]}" --out "$runs/faces-128" --grow "$runs/faces-64" --resolution 128 --channels 32 \
+    --save-every 125 --look-every 125 --steps "${STEPS_128:-1000}"
+
+# Styles: FreezeSG, structure loss, ADA. Storybook pictures whose number ends in 9 are held out.
+$toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg' --source "$runs/faces-128" \
+    --out "$runs/storybook" --steps "${STEPS_STYLE:-400}" --save-every 100 --look-every 50
+$toon finetune --target "$data/toon_avatars/avataaars128.zip" --source "$runs/faces-128" \
+    --out "$runs/avatar" --steps "${STEPS_STYLE:-400}" --save-every 100 --look-every 50
+
+# Photo to code.
+$toon encode "$photos" "${exclude[@]}" --source "$runs/faces-128" --out "$runs/encoder" \
+    --steps "${STEPS_ENCODER:-1000}" --save-every 250 --look-every 125
+
+# Ship: float16, generator and discriminator apart.
+$toon convert --half "$runs/faces-128/last.safetensors" pretrained/faces-128.generator.safetensors
+$toon convert --half "$runs/faces-128/last.discriminator.safetensors" pretrained/faces-128.discriminator.safetensors
+$toon convert --half "$runs/encoder/last.encoder.safetensors" pretrained/faces-128.encoder.safetensors
+for style in storybook avatar; do
+    $toon convert --half --meta blend="${BLEND:-2}" "$runs/$style/last.safetensors" "pretrained/$style-128.generator.safetensors"
+done
