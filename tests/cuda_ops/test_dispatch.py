@@ -50,8 +50,8 @@ def test_a_dtype_without_a_kernel_is_named(monkeypatch):
         kernels(torch.device("cuda"), torch.int32)
 
 
-# With an empty CUDA_HOME no kernel can be built, with or without a GPU, whatever torch was built for. The calls
-# ask what pictures on a GPU would run, since not every machine that runs the tests has one.
+# With an empty CUDA_HOME no kernel can be built, with or without a GPU, whatever torch was built for. The
+# calls ask what pictures on a GPU would run, since not every machine that runs the tests has one.
 ASK = """
 import torch
 from cuda_ops import _dispatch
