@@ -193,8 +193,8 @@ def build(folder: Path, arch: str, limit: float) -> None:
                 raise
         library = next(iter([*work.glob(f"{NAME}*.so"), *work.glob(f"{NAME}*.pyd")]), None)
         if status != 0 or library is None:
-            reason = first_error(log.read_text(encoding="utf-8", errors="replace"))
-            raise KernelUnavailableError(f"the CUDA kernels did not compile: {reason} (log: {log})")
+            said = first_error(log.read_text(encoding="utf-8", errors="replace"))
+            raise KernelUnavailableError(f"the CUDA kernels did not compile: {said} (log: {log})")
         folder.mkdir(mode=0o700, exist_ok=True)
         library.replace(folder / f"{NAME}.so")
     finally:
