@@ -46,9 +46,9 @@ def kernels(device: torch.device, dtype: torch.dtype) -> ModuleType | None:
             raise KernelUnavailableError(f"the tensor is on {device.type}, not on a CUDA device")
         if dtype not in DTYPES:
             raise KernelUnavailableError(f"no kernel takes {dtype}")
-        from cuda_ops import _build
+        from cuda_ops._build import load
 
-        return _build.load()
+        return load()
     except KernelUnavailableError as error:
         if chosen == "cuda":
             raise KernelUnavailableError(f"TOON_OPS=cuda, but {error}") from error.__cause__
@@ -63,9 +63,9 @@ def unavailable_reason() -> str | None:
     if mode() == "reference":
         return "TOON_OPS=reference"
     try:
-        from cuda_ops import _build
+        from cuda_ops._build import load
 
-        _build.load()
+        load()
     except KernelUnavailableError as error:
         return str(error)
     return None
