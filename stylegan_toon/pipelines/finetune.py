@@ -46,10 +46,10 @@ def finetune_generator(
         source: a run folder, a generator file with its discriminator beside it, or a name in pretrained/.
     Raises: InputError, ModelError, and those of training.loop.train.
     """
-    where = choose_device(device)
+    where, folder = choose_device(device), find_target(target)
     torch.manual_seed(run.seed)
     _, d, g, seen = open_networks(source)
-    pictures = load_pictures([find_target(target)], g.config.resolution, exclude)
+    pictures = load_pictures([folder], g.config.resolution, exclude)
     method = fitted(method, g.config.resolution, where)
     module = FreezeSG(method, g, d).to(where)
     module.source.to(where)

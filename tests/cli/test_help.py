@@ -1,8 +1,9 @@
 """Help is quick, whole and free of torch; every command has the five common options."""
 
+import os
+import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -16,12 +17,14 @@ FIVE = {"--device", "--seed", "--json", "--quiet", "--debug"}
 
 
 def test_help_answers_in_under_four_tenths_of_a_second(toon) -> None:
+    """Of processor time: waiting for a busy machine is not the program's."""
     times = []
-    while len(times) < 3 or (min(times) >= 0.4 and len(times) < 10):  # the machine may have other work
-        start = time.perf_counter()
+    for _ in range(3):
+        start = os.times()
         assert toon("--help").returncode == 0
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.4
+        end = os.times()
+        times.append(sum(end[2:4]) - sum(start[2:4]))  # of child processes, user and system
+    assert statistics.median(times) < 0.4
 
 
 @pytest.mark.parametrize("args", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)

@@ -130,7 +130,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
         (["train", FACES, "--out", "o", "--channels", "1,x"], 2, "not a list of numbers"),
         (["train", FACES, "--out", "/dev/null/x", "--steps", "1"], 9, "--out"),
         (["train", FACES, "--out", "o", "--grow", "absent"], 4, "absent"),
-        (["finetune", "--target", "webtoon"], 4, "faces"),
+        (["finetune", "--target", "webtoon"], 3, "webtoon"),
         (["finetune", "--target", STORYBOOK, "--source", "absent"], 4, "absent"),
         (["train", FACES, "--out", "o", "--lr", "1e30", "--steps", "9", *TINY], 8, "not finite"),
     ],
