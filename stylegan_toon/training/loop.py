@@ -78,10 +78,11 @@ def train(
             bar.update()
             if done % run.log_every == 0 or done == run.steps:
                 values = {name: round(float(value), 6) for name, value in losses.items()}
-                seconds = round(time.monotonic() - began, 1)
+                seconds = max(time.monotonic() - began, 1e-9)  # a clock may stand still for a step
+                rate = round((done - start) / seconds, 4)
                 _log(
                     run.out,
-                    {"step": done, "seconds": seconds, "rate": round((done - start) / seconds, 4), **values},
+                    {"step": done, "seconds": round(seconds, 1), "rate": rate, **values},
                 )
                 bar.set_postfix({k: f"{v:.3g}" for k, v in values.items() if "/" not in k}, refresh=False)
             stop = next(iter(caught), None)

@@ -126,4 +126,4 @@ def test_a_checkpoint_that_is_not_the_networks_is_refused():
     refused("power of two", config={**good.config, "resolution": 24})
     refused("configuration", config={**good.config, "channels": [6, 6, 5, "x"]})
     refused("configuration", config={**good.config, "channels": [6, 6, 5, 1 << 40]})
-    refused("too many", config={**good.config, "mapping_layers": -1})
+    refused("counts from 1 up", config={**good.config, "mapping_layers": -1})
