@@ -1,5 +1,6 @@
 """Which device computes, and in which precision it trains."""
 
+import ctypes
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ from torch import nn
 
 from stylegan_toon.errors import MissingPartError
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 CHOICES = ("auto", "cpu", "cuda", "mps")
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -32,6 +34,20 @@ def channels_last(network: Net) -> Net:
     """network, its convolutions' weights laid out for pictures stored as [N, H, W, C]."""
     move: Any = network.to  # its stub knows no memory_format
     return move(memory_format=torch.channels_last)
+
+
+def keep_buffers() -> None:
+    """Ask glibc to keep large freed buffers for the next step instead of handing them back to the system.
+
+    A training step allocates the same hundreds of megabytes again and again, and pays for every page of them.
+    Elsewhere than on glibc this does nothing.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+        mallopt(option, 2**31 - 1)
 
 
 def training_dtype(device: torch.device) -> torch.dtype:

@@ -11,9 +11,6 @@ toon=${STYLEGAN_TOON:-stylegan-toon}
 photos=$data/compact/faces128_train.zip
 exclude=(--exclude pretrained/faces-exclude.txt)
 
-# Large buffers stay with the process instead of going back to the system after every step.
-export MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184 OMP_WAIT_POLICY=passive
-
 # Photo faces: 32 px, grown to 64 and 128.
 $toon train "$photos" "${exclude[@]}" --out "$runs/faces-32" --resolution 32 --channels 128,128,128,96 \
     --r1 0.1 --ema 3000 --ada-images 100000 --save-every 625 --look-every 625 --steps 2394

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from stylegan_toon.checkpoint.format import TRAIN_STATE, Checkpoint, load, save
 from stylegan_toon.config import to_json
+from stylegan_toon.device import keep_buffers
 from stylegan_toon.errors import DiskError, Interrupted, ModelError, NotFiniteError, RunBusyError, Terminated
 from stylegan_toon.training.method import Method
 
@@ -57,6 +58,7 @@ def train(
     Raises: RunBusyError, NotFiniteError, DiskError, ModelError (a state of other settings), Interrupted and
         Terminated after saving.
     """
+    keep_buffers()
     with _locked(run.out), _signals() as caught:
         optimizers = method.optimizers()
         start = _resume(method, optimizers, run)
