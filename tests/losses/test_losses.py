@@ -27,7 +27,7 @@ def test_r1_of_a_quadratic_is_known():
     x = torch.randn(5, 3, 4, 4, dtype=torch.float64, requires_grad=True)
     penalty = r1_penalty((x.square().sum([1, 2, 3]) * 3), x)  # gradient 6x, half its square is 18 x^2
     wanted = 18 * (x.detach().numpy() ** 2).sum((1, 2, 3)).mean()
-    assert float(penalty) == pytest.approx(wanted, rel=1e-6)
+    assert penalty.item() == pytest.approx(wanted, rel=1e-6)
 
 
 def test_path_length_of_a_scaled_copy_is_its_scale():
@@ -36,7 +36,7 @@ def test_path_length_of_a_scaled_copy_is_its_scale():
     w = torch.randn(4, 1, 3 * 64 * 64, requires_grad=True)
     penalty, mean = path_length_penalty((2.5 * w).reshape(4, 3, 64, 64), w, torch.tensor(0.0), decay=1.0)
     assert float(mean) == pytest.approx(2.5 * math.sqrt(3), rel=0.02)
-    assert float(penalty) < 0.01
+    assert penalty.item() < 0.01
 
 
 def test_path_mean_moves_by_its_decay():
@@ -51,9 +51,9 @@ def test_path_mean_moves_by_its_decay():
 def test_structure_loss_by_hand_and_without_gradient_to_the_source():
     target = [torch.full((2, 3, 4, 4), 1.0, requires_grad=True), torch.full((2, 3, 8, 8), 5.0)]
     source = [torch.full((2, 3, 4, 4), 3.0, requires_grad=True), torch.full((2, 3, 8, 8), 2.0)]
-    assert float(structure_loss(target, source, 1)) == 4.0
+    assert structure_loss(target, source, 1).item() == 4.0
     loss = structure_loss(target, source, 2)
-    assert float(loss) == 13.0
+    assert loss.item() == 13.0
     loss.backward()
     assert target[0].grad is not None and source[0].grad is None
     with pytest.raises(ValueError, match="n_layers=3"):
