@@ -20,10 +20,10 @@ def weight(name: str, default: float, of: str) -> Any:
 @click.option("--source", default="faces", show_default=True, help="The generator: a name, a run or a file.")
 @click.option("--out", required=True, type=click.Path(), help="The run folder.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.001, show_default=True)
-@weight("pixel", 1.0, "the pixel loss")
-@weight("feature", 0.5, "the loss of discriminator features")
+@weight("pixel", 2.0, "the pixel loss")
+@weight("feature", 1.0, "the loss of discriminator features")
 @weight("identity", 0.5, "the identity loss")
-@weight("latent", 1.0, "the known codes of drawn pictures")
+@weight("latent", 0.5, "the known codes of drawn pictures")
 @weight("offset", 0.2, "staying near W")
 @run_options(steps=3000, look=250)
 def encode(common: Common, data: tuple[str, ...], source: str, out: str, lr: float, **options: Any) -> None:

@@ -60,14 +60,18 @@ def toonify(common: Common, size: int | None, crop_only: bool, **options: Any) -
     from stylegan_toon.pipelines.toonify import toonify_files  # torch loads here, not for --help
 
     options |= {"size": size, "crop_only": crop_only}
-    done, failed = [], []
-    for result in toonify_files(**options, device=common.device, seed=common.seed, report=common.report):
-        if error := getattr(result, "error", None):
-            common.problem(error)
-            failed.append(error)
+    results: list[dict[str, object]] = []
+    failed: list[str] = []
+    for one in toonify_files(**options, device=common.device, seed=common.seed, report=common.report):
+        if one.error:
+            common.problem(one.error)
+            failed.append(one.error)
         else:
-            common.result(result.path)
-            done.append(str(result.path))
-    common.document({"paths": done, "errors": failed})
+            common.result(one.path)
+        seconds = round(one.seconds, 3)
+        entry = {"photo": str(one.photo), "path": one.path and str(one.path), "error": one.error}
+        results.append({**entry, "faces": one.faces, "seconds": seconds})
+    paths = [entry["path"] for entry in results if entry["path"]]
+    common.document({"paths": paths, "errors": failed, "results": results})
     if failed:
-        raise InputError(f"{len(failed)} of {len(done) + len(failed)} inputs failed; the others are written")
+        raise InputError(f"{len(failed)} of {len(failed) + len(paths)} inputs failed; the others are written")

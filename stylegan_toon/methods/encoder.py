@@ -26,10 +26,10 @@ from stylegan_toon.training.ema import update_ema
 class Config:
     batch: int = 16
     lr: float = 0.001
-    pixel_weight: float = 1.0
-    feature_weight: float = 0.5
+    pixel_weight: float = 2.0
+    feature_weight: float = 1.0
     identity_weight: float = 0.5
-    latent_weight: float = 1.0
+    latent_weight: float = 0.5
     offset_weight: float = 0.2
     ema: float = 0.995
     degrade: float = 0.5  # share of inputs that are blurred, recoloured or noisy

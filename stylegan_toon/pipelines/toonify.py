@@ -1,5 +1,6 @@
 """Photo in, cartoon out: detect, align, invert, draw with the blended generator, put back."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ class Result:
     path: Path | None = None
     error: str | None = None
     faces: list[dict[str, object]] = field(default_factory=list)
+    seconds: float = 0.0  # for the photo, from opening it to its last picture
 
 
 class Toonifier:
@@ -129,6 +131,7 @@ def toonify_files(
         return
     steps = STEPS[refine] if refine_steps is None else refine_steps
     for file, relative in list_images(photos):
+        began = time.perf_counter()
         try:
             photo = load_image(file)
             found = select_faces(find_faces(photo), faces)
@@ -140,7 +143,7 @@ def toonify_files(
             torch.manual_seed(seed)
             cartoons = toonifier.draw(toonifier.invert(toonifier.crops(photo, found), steps))
         except InputError as error:
-            yield Result(file, error=str(error))
+            yield Result(file, error=str(error), seconds=time.perf_counter() - began)
             continue
         notes = [{"box": [round(float(v), 1) for v in f.box], "score": round(f.score, 3)} for f in found]
         base = _free(Path(out) / relative.with_suffix(".png"), file)
@@ -148,12 +151,12 @@ def toonify_files(
             for i, cartoon in enumerate(cartoons):
                 path = base if i == 0 else base.with_name(f"{base.stem}-face{i + 1}.png")
                 save_png(path, _picture(cartoon, size), about)
-                yield Result(file, path, faces=[notes[i]])
+                yield Result(file, path, faces=[notes[i]], seconds=time.perf_counter() - began)
         else:
             squares = [_picture(cartoon) for cartoon in cartoons]
             whole, _ = paste(photo, list(zip(squares, (face.points for face in found), strict=True)))
             save_png(base, whole, about)
-            yield Result(file, base, faces=notes)
+            yield Result(file, base, faces=notes, seconds=time.perf_counter() - began)
 
 
 def _free(path: Path, photo: Path) -> Path:

@@ -1,6 +1,5 @@
 """The one training loop: it owns steps, files, logs, signals and resuming, and knows no method."""
 
-import fcntl
 import json
 import os
 import signal
@@ -21,6 +20,11 @@ from stylegan_toon.config import to_json
 from stylegan_toon.device import keep_buffers
 from stylegan_toon.errors import DiskError, Interrupted, ModelError, NotFiniteError, RunBusyError, Terminated
 from stylegan_toon.training.method import Method
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs in one folder are not kept apart there
+    fcntl = None  # type: ignore[assignment]
 
 KEEP = 2  # states
 EXITS = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
@@ -207,7 +211,8 @@ def _locked(out: Path) -> Iterator[None]:
         raise DiskError(f"{out} cannot be written ({error.strerror}); choose another --out") from None
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.pread(handle, 40, 0).decode(errors="replace").strip()
             raise RunBusyError(

@@ -65,6 +65,8 @@ def test_a_folder_is_mirrored_and_failures_are_collected(toon, tmp_path):
     assert code == 3
     document = json.loads(out)
     assert document["paths"] == ["out/deep/one.png"] and len(document["errors"]) == 2
+    written = next(entry for entry in document["results"] if entry["path"])
+    assert written["faces"][0]["score"] > 0.8 and 0 < written["seconds"] < 60
     assert "no face found in in/empty.png (200x200)" in err and "broken.png" in err
     assert err.strip().splitlines()[-1] == "Error: 2 of 3 inputs failed; the others are written"
 
