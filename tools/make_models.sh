@@ -15,9 +15,9 @@ exclude=(--exclude pretrained/faces-exclude.txt)
 $toon train "$photos" "${exclude[@]}" --out "$runs/faces-32" --resolution 32 --channels 128,128,128,96 \
     --r1 0.1 --ema 3000 --ada-images 100000 --save-every 625 --look-every 625 --steps 2394
 $toon train "$photos" "${exclude[@]}" --out "$runs/faces-64" --grow "$runs/faces-32" --resolution 64 --channels 64 \
-    --save-every 250 --look-every 250 --steps "${STEPS_64:-2000}"
+    --save-every 250 --look-every 250 --steps "${STEPS_64:-2461}"
 $toon train "$photos" "${exclude[@]}" --out "$runs/faces-128" --grow "$runs/faces-64" --resolution 128 --channels 32 \
-    --save-every 125 --look-every 125 --steps "${STEPS_128:-1000}"
+    --save-every 125 --look-every 125 --steps "${STEPS_128:-914}"
 
 # Styles: FreezeSG, structure loss, ADA. Storybook pictures whose number ends in 9 are held out.
 $toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg' --source "$runs/faces-128" \

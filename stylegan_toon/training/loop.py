@@ -56,7 +56,7 @@ def train(
     Args:
         stream: batch i, a function of i alone.
         look: called with the number of finished steps every look_every steps and at the end, after the
-            state was saved where both fall together; writes samples and models, returns figures for the log.
+            state was saved where both fall together, and when nothing is left to do; writes samples and models, returns figures for the log.
         about: what run.json says.
     Returns: the number of steps done in all.
     Raises: RunBusyError, NotFiniteError, DiskError, ModelError (a state of other settings), Interrupted and
@@ -101,6 +101,8 @@ def train(
             if done % run.look_every == 0 or done == run.steps:
                 _log(run.out, {"step": done, **look(done)})
         bar.close()
+        if start >= run.steps:  # stopped by a signal, which leaves no time for a look
+            _log(run.out, {"step": start, **look(start)})
         return max(saved, start)
 
 

@@ -124,6 +124,19 @@ def test_starting_anew_or_from_an_earlier_state_leaves_no_later_state_behind(tmp
     assert not (tmp_path / "best.safetensors").exists()
 
 
+def test_a_run_with_nothing_left_to_do_is_looked_at(tmp_path):
+    looked = []
+    for _ in range(2):
+        train(
+            scratch(),
+            stream,
+            Run(tmp_path, 2, 1, 100, 1, seed=3, quiet=True),
+            lambda i: looked.append(i) or {},
+            {},
+        )
+    assert looked == [2, 2]
+
+
 def test_scratch_learns_one_colour():
     """All pictures alike: after some steps the samples are near them, which they were not before."""
     torch.manual_seed(0)
