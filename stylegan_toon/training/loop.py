@@ -56,7 +56,8 @@ def train(
     Args:
         stream: batch i, a function of i alone.
         look: called with the number of finished steps every look_every steps and at the end, after the
-            state was saved where both fall together, and when nothing is left to do; writes samples and models, returns figures for the log.
+            state was saved where both fall together, and when nothing is left to do; it writes samples and
+            models, and returns figures for the log.
         about: what run.json says.
     Returns: the number of steps done in all.
     Raises: RunBusyError, NotFiniteError, DiskError, ModelError (a state of other settings), Interrupted and
