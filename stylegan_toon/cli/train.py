@@ -75,7 +75,10 @@ def train(
         network = Config(size, tuple(widths), w_dim, w_dim, mapping_layers)
     except ValueError as error:
         raise UsageError(f"{error}; give --channels from 4x4 up") from None
-    method = GanConfig(**gan_settings(options), fade_images=fade if grow else 0)
+    # A grown run starts from an average, which a ramp would throw away.
+    method = GanConfig(
+        **gan_settings(options), fade_images=fade if grow else 0, ema_ramp=0.0 if grow else 0.05
+    )
     run = make_run(common, out, options)
     folder = train_generator(
         data, run, method, network, grow, options["exclude"], options["mirror"], common.device
