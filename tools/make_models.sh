@@ -17,13 +17,13 @@ $toon train "$photos" "${exclude[@]}" --out "$runs/faces-32" --resolution 32 --c
 $toon train "$photos" "${exclude[@]}" --out "$runs/faces-64" --grow "$runs/faces-32" --resolution 64 --channels 64 \
     --save-every 250 --look-every 250 --steps "${STEPS_64:-2461}"
 $toon train "$photos" "${exclude[@]}" --out "$runs/faces-128" --grow "$runs/faces-64" --resolution 128 --channels 32 \
-    --save-every 125 --look-every 125 --steps "${STEPS_128:-914}"
+    --ema 2000 --save-every 125 --look-every 125 --steps "${STEPS_128:-1074}"
 
 # Styles: FreezeSG, structure loss, ADA. Storybook pictures whose number ends in 9 are held out.
 $toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg' --source "$runs/faces-128" \
-    --out "$runs/storybook" --steps "${STEPS_STYLE:-400}" --save-every 100 --look-every 50
+    --out "$runs/storybook" --steps "${STEPS_STYLE:-360}" --save-every 100 --look-every 120
 $toon finetune --target "$data/toon_avatars/avataaars128.zip" --source "$runs/faces-128" \
-    --out "$runs/avatar" --steps "${STEPS_STYLE:-400}" --save-every 100 --look-every 50
+    --out "$runs/avatar" --steps "${STEPS_STYLE:-360}" --save-every 100 --look-every 120
 
 # Photo to code.
 $toon encode "$photos" "${exclude[@]}" --source "$runs/faces-128" --out "$runs/encoder" \
