@@ -42,6 +42,9 @@ class Channels(click.ParamType):
 @click.option(
     "--grow", type=click.Path(), metavar="RUN|FILE", help="Go on from a generator of half the resolution."
 )
+@click.option(
+    "--start", metavar="NAME|RUN|FILE", help="Go on from a generator as it is; its shape and size count."
+)
 @click.option("--fade", type=click.IntRange(0), default=6000, show_default=True, help="Pictures (--grow).")
 @gan_options(lr=0.0025, ema=5000, ada_images=200_000)
 @run_options(steps=12_500)
@@ -54,6 +57,7 @@ def train(
     w_dim: int,
     mapping_layers: int,
     grow: str | None,
+    start: str | None,
     fade: int,
     **options: Any,
 ) -> None:
@@ -67,6 +71,8 @@ def train(
     from stylegan_toon.pipelines.train import train_generator
     from stylegan_toon.stylegan2.config import Config
 
+    if grow and start:
+        raise UsageError("--grow and --start are two beginnings; give one")
     size = int(resolution)
     widths = [WIDTHS.get(2**k, 8) for k in range(2, size.bit_length())]
     if channels:
@@ -77,10 +83,10 @@ def train(
         raise UsageError(f"{error}; give --channels from 4x4 up") from None
     # A grown run starts from an average, which a ramp would throw away.
     method = GanConfig(
-        **gan_settings(options), fade_images=fade if grow else 0, ema_ramp=0.0 if grow else 0.05
+        **gan_settings(options), fade_images=fade if grow else 0, ema_ramp=0.0 if grow or start else 0.05
     )
     run = make_run(common, out, options)
     folder = train_generator(
-        data, run, method, network, grow, options["exclude"], options["mirror"], common.device
+        data, run, method, network, grow, start, options["exclude"], options["mirror"], common.device
     )
     finish(common, folder)

@@ -25,6 +25,7 @@ def train_generator(
     method: GanConfig,
     network: Config,
     grow: str | None = None,
+    start: str | None = None,
     exclude: Sequence[str] = (),
     mirror: bool = True,
     device: str = "auto",
@@ -35,13 +36,17 @@ def train_generator(
         network: what is built; with grow only its resolution and last channel count.
         method: as networks.fitted takes it.
         grow: a run folder or generator file of half the resolution to go on from.
+        start: one of the same resolution, whose shape counts instead of network; optimisers start anew.
         exclude: as in data.load_pictures.
     Raises: InputError, UsageError, ModelError, and those of training.loop.train.
     """
     where = choose_device(device)
     torch.manual_seed(run.seed)
     seen = 0
-    if grow:
+    if start:
+        g, d, g_ema, seen = open_networks(start)
+        network = g.config
+    elif grow:
         g, d, average, seen = open_networks(grow)
         if g.config.resolution * 2 != network.resolution:
             wanted = g.config.resolution * 2
@@ -68,6 +73,8 @@ def train_generator(
             {"program": __version__, "pictures": seen},
             judge=kid_judge(pictures, method.batch, where),
         ),
-        about_run(module.gan, training_pictures=len(pictures), grown_from=grow, seen_before=seen),
+        about_run(
+            module.gan, training_pictures=len(pictures), grown_from=grow, started_from=start, seen_before=seen
+        ),
     )
     return run.out

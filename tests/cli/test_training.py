@@ -95,6 +95,15 @@ def test_the_style_is_found_by_the_name_of_its_run_and_the_encoder_fits(runs):
     assert (encoder.config.n_layers, encoder.config.w_dim) == (8, 16)
 
 
+def test_a_run_starts_from_the_networks_of_another(runs):
+    done("train", FACES, "--start", "faces", "--out", "more", "--steps", 1, "--batch", 4, cwd=runs)
+    first, then = (load(runs / name / "last.safetensors") for name in ("faces", "more"))
+    assert then.config == first.config and then.meta["pictures"] == first.meta["pictures"] + 4
+    assert (then.tensors["synthesis.const"] != first.tensors["synthesis.const"]).any()
+    code, _, said = toon("train", FACES, "--start", "faces", "--grow", "a", "--out", "no", cwd=runs)
+    assert code == 2 and "give one" in said
+
+
 def test_going_on_ends_where_one_go_ends(runs, tmp_path):
     args = ["train", FACES, "--resolution", 16, "--channels", "16,16,16", *SMALL]
     done(*args, "--out", "half", "--steps", 2, cwd=tmp_path)
