@@ -137,7 +137,7 @@ because the 4x4 block is shared.
 
 
 def sheet(photos: list[Path]) -> None:
-    """docs/images/quickstart.png and contact-sheet.png: photo | storybook | avatar of every photo."""
+    """docs/images/quickstart.png and contact-sheet.png: each photo and its cartoon in every style."""
     import torch
 
     from stylegan_toon.images import grid, load_image, save_png, to_tensor
@@ -154,7 +154,7 @@ def sheet(photos: list[Path]) -> None:
             side = min(picture.size)
             left, top = (picture.width - side) // 2, 0
             rows.append(to_tensor(picture.crop((left, top, left + side, top + side)).resize((256, 256))))
-    save_png(ROOT / "docs/images/contact-sheet.png", grid(torch.cat(rows), 6))
+    save_png(ROOT / "docs/images/contact-sheet.png", grid(torch.cat(rows), 2 * (1 + len(STYLES))))
     toonifier = Toonifier("storybook")
     face = largest_face(toonifier, photos[0])
     code = toonifier.invert(face)
@@ -164,6 +164,7 @@ def sheet(photos: list[Path]) -> None:
 
 
 if __name__ == "__main__":
+    STYLES = {name: about for name, about in STYLES.items() if (PRETRAINED / f"{name}-128.generator.safetensors").is_file()}
     data, photos = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
     FIGURES.mkdir(exist_ok=True)
     (ROOT / "docs" / "images").mkdir(exist_ok=True)

@@ -24,7 +24,7 @@ class Faces(click.ParamType):
 
 @toon_command(
     "stylegan-toon toonify me.jpg",
-    "stylegan-toon toonify holiday/ --style avatar --out cartoons",
+    "stylegan-toon toonify holiday/ --style storybook --out cartoons",
     "stylegan-toon toonify me.jpg --refine 2 --blend 3",
     "stylegan-toon toonify --blend 4                    (no photo: source | cartoon pairs)",
 )
