@@ -97,7 +97,8 @@ class FreezeSG(nn.Module):
         if n and self.config.structure_weight and drawing is gan.g.synthesis:
             with torch.no_grad():
                 wanted = self.source.synthesis(w_plus.detach(), "none", upto=n)
-            structure = structure_loss(rgbs, wanted, n)
+            low = rgbs if gan.noise == "none" else gan.g.synthesis(w_plus, "none", upto=n)
+            structure = structure_loss(low, wanted, n)
             losses["g/structure"] = structure.detach()
             loss = loss + self.config.structure_weight * structure
         opt["g"].zero_grad()

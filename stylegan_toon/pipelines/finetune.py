@@ -50,7 +50,7 @@ def finetune_generator(
     torch.manual_seed(run.seed)
     _, d, g, seen = open_networks(source)
     pictures = load_pictures([folder], g.config.resolution, exclude)
-    method = fitted(method, g.config.resolution, where)
+    method = fitted(method, g, where)
     try:
         module = FreezeSG(method, g, d).to(where)
     except ValueError as error:
@@ -60,7 +60,7 @@ def finetune_generator(
     meta = {"program": __version__, "target": Path(target).stem, "source_pictures": seen}
 
     def source_row(w_plus: Tensor) -> list[Tensor]:
-        return [module.source.synthesis(w_plus, "none")[-1]]
+        return [module.source.synthesis(w_plus, "const")[-1]]
 
     train(
         module,

@@ -104,6 +104,21 @@ def test_a_run_starts_from_the_networks_of_another(runs):
     assert code == 2 and "give one" in said
 
 
+def test_noise_inputs_are_learnt_from_scratch_and_where_the_source_has_them(runs):
+    def strengths(file):
+        tensors = load(file).tensors
+        return [float(t.abs()) for name, t in tensors.items() if name.endswith("noise_strength")]
+
+    assert all(strengths(runs / "a" / "last.safetensors"))
+    assert all(strengths(runs / "runs" / "story" / "last.safetensors")[1:])
+    args = ("train", FACES, "--resolution", 16, "--channels", "16,16,16", "--no-noise", *SMALL)
+    done(*args, "--steps", 1, "--out", "quiet", cwd=runs)
+    done("finetune", "--target", STORYBOOK, "--source", "quiet", "--out", "child", "--steps", 1, "--batch", 4,
+         cwd=runs)  # fmt: skip
+    for name in ("quiet", "child"):
+        assert not any(strengths(runs / name / "last.safetensors"))
+
+
 def test_an_encoder_goes_on_from_another(runs):
     start = ("--start", "enc/last.encoder.safetensors")
     args = ("encode", FACES, "--source", "faces", "--steps", 1, "--batch", 4)
