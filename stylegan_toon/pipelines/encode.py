@@ -63,7 +63,7 @@ def train_encoder(
 
     def look(done: int) -> Mapping[str, float]:
         with torch.inference_mode():
-            made = g.synthesis(module.average(first), "const")[-1].float()
+            made = g.synthesis(module.average(first), "none")[-1].float()
         rows = torch.cat([torch.cat([first[i : i + 8], made[i : i + 8]]) for i in range(0, 24, 8)])
         save_png(run.out / "samples" / f"{done:07d}.png", grid(rows, 8))
         about: dict[str, Any] = {"program": __version__, "step": done, "pictures": done * method.batch}

@@ -56,8 +56,8 @@ def evaluate(
         samples, face_samples: how many codes are drawn; 0 leaves the figures out. The codes depend on seed
             alone, and the fewer are the first of the more.
         encoder: what inverts the real photos, for the identity figure; None leaves it out.
-    Pictures are compared at the generator's size, rounded to 8 bits as if saved; noise is const,
-    as toonify draws.
+    Pictures are compared at the generator's size, rounded to 8 bits as if saved; noise is const for samples
+    and none for inversions, as toonify draws them.
     Raises: InputError (packs; photos that are in both), ModelError, MissingPartError (device), UsageError (1
         sample, a tiny generator).
     """
@@ -114,7 +114,7 @@ def evaluate(
         cosines = []
         with torch.inference_mode():
             for part in parts(held_out, batch):
-                again = generator.synthesis(invert(part.to(where)), "const")[-1]
+                again = generator.synthesis(invert(part.to(where)), "none")[-1]
                 cosines.append(identity_cosine(part, as_saved(again), face))
         cosine = torch.cat(cosines)
         figures["identity"] = {"mean": float(cosine.mean()), "median": float(cosine.median())}

@@ -60,7 +60,7 @@ def finetune_generator(
     meta = {"program": __version__, "target": Path(target).stem, "source_pictures": seen}
 
     def source_row(w_plus: Tensor) -> list[Tensor]:
-        return [module.source.synthesis(w_plus, "const")[-1]]
+        return [module.source.synthesis(w_plus, "none")[-1]]
 
     train(
         module,

@@ -137,7 +137,7 @@ def gan_look(
             g.w_mean.copy_(mean_w(g))
         z = torch.randn(48, g.config.z_dim, generator=torch.Generator().manual_seed(1)).to(g.w_mean.device)
         with torch.inference_mode():
-            shown = [torch.cat([g(part, 0.7, "const") for part in z.split(16)])]
+            shown = [torch.cat([g(part, 0.7, "none") for part in z.split(16)])]
             if rows:
                 w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z[:8])) - g.w_mean)
                 shown = [*rows(w_plus), *shown]
