@@ -59,8 +59,8 @@ def fetch(
     left alone.
     Raises: UsageError (no https, no digest), DownloadError (exit 10), DiskError (exit 9).
     """
-    if urlsplit(url).scheme != "https":
-        raise UsageError(f"{_short(url)} is not https; give an https address, or a file by --from-file")
+    if not _is_https(url):
+        raise UsageError(f"{shown(url)} is no https address; give one, or a file by --from-file")
     if not SHA256.fullmatch(sha256):
         raise UsageError(
             f"{shown(sha256, 40)!r} is no SHA-256; give its 64 hexadecimal digits, in lower case"
@@ -154,6 +154,15 @@ def _remove(*paths: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _is_https(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        plain = url.isascii() and url.isprintable() and " " not in url
+        return plain and parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an IPv6 address cut short, a port that is no number
+        return False
+
+
 def _short(url: str, width: int = 70) -> str:
     """The address for one line: whole if short, else its server and the end of its path."""
     text = shown(url, 10_000)
@@ -220,7 +229,7 @@ def _fill(
     report: Callable[[str], None],
 ) -> None:
     """Bring part to its full length, over as many connections as make headway."""
-    failed = 0
+    failed = furthest = 0
     while True:
         have = part.stat().st_size if part.exists() else 0
         if have and (have == size or digest(part) == sha256):
@@ -228,7 +237,8 @@ def _fill(
         try:
             return _receive(url, part, note, size, timeout, report)
         except _Again as error:
-            failed = 1 if part.exists() and part.stat().st_size > have else failed + 1
+            got = part.stat().st_size if part.exists() else 0
+            failed, furthest = (0 if got > furthest else failed + 1), max(got, furthest)
             if failed >= TRIES:
                 raise DownloadError(f"{_short(url)}: {error}; run the command again to go on") from None
             report(f"{error}; trying again")
@@ -281,7 +291,7 @@ def _go_on(url: str, part: Path, note: Path) -> tuple[int, dict[str, str]]:
 
 class _Secure(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if urlsplit(newurl).scheme != "https":
+        if not _is_https(newurl):
             there = f"{_short(req.full_url, 60)} leads to {_short(newurl, 60)}"
             raise DownloadError(f"{there}, which is not https; {_REMEDY}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -303,8 +313,6 @@ def _open(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTP
         raise DownloadError(f"{_short(url)}: {_why(error.reason)}; {_REMEDY}") from None
     except (OSError, http.client.HTTPException) as error:
         raise DownloadError(f"{_short(url)}: {_why(error)}; {_REMEDY}") from None
-    except ValueError as error:
-        raise UsageError(f"{_short(url)} is no address ({error}); give an https address") from None
     if answer.status not in (200, 206):
         answer.close()
         raise DownloadError(f"{_short(url)}: the server answered {answer.status}; {_REMEDY}")

@@ -101,7 +101,7 @@ KNOWN = (
         "arcface-ir-se50.pth",
         "a035c768259b98ab1ce0e646312f48b9e1e218197a0f80ac6765e88f8b6ddf28",
         None,
-        "code MIT; trained on MS-Celeb-1M, research",
+        "code MIT; for the weights none is stated",
         "ArcFace with gradients, the identity loss of StyleCLIP",
     ),
     Known(
@@ -110,7 +110,7 @@ KNOWN = (
         "alexnet-owt-7be5be79.pth",
         "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
         244_408_911,
-        "BSD-3-Clause; trained on ImageNet, research",
+        "BSD-3-Clause; ImageNet's terms may apply",
         "AlexNet, the backbone of lpips.LPIPS(net='alex')",
     ),
     Known(
@@ -119,7 +119,7 @@ KNOWN = (
         "vgg16-397923af.pth",
         "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
         553_433_881,
-        "BSD-3-Clause; trained on ImageNet, research",
+        "BSD-3-Clause; ImageNet's terms may apply",
         "VGG-16, the backbone of lpips.LPIPS(net='vgg')",
     ),
     Known(
@@ -128,7 +128,7 @@ KNOWN = (
         "squeezenet1_1-b8a52dc0.pth",
         "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
         None,
-        "BSD-3-Clause; trained on ImageNet, research",
+        "BSD-3-Clause; ImageNet's terms may apply",
         "SqueezeNet, the backbone of lpips.LPIPS(net='squeeze')",
     ),
     Known(
@@ -138,7 +138,7 @@ KNOWN = (
         "pt_inception-2015-12-05-6726825d.pth",
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         95_628_359,
-        "Apache-2.0; trained on ImageNet, research",
+        "Apache-2.0; ImageNet's terms may apply",
         "Inception of 2015, the features of FID",
     ),
 )
