@@ -72,12 +72,20 @@ def fetch(
         for name in (part, note):
             if name.is_symlink():
                 name.unlink()
-        try:
-            _fill(url, part, note, sha256, size, timeout, report)
-            _check(_short(url), part, sha256, size)
-        except (_Broken, OSError) as error:
-            _remove(part, note)
-            raise error.reason if isinstance(error, _Broken) else error from None
+        while True:
+            old = part.exists()
+            try:
+                _fill(url, part, note, sha256, size, timeout, report)
+                _check(_short(url), part, sha256, size)
+                break
+            except OSError:
+                _remove(part, note)
+                raise
+            except _Broken as error:
+                _remove(part, note)
+                if not old:
+                    raise error.reason from None
+                report(f"{error}; starting over")
         _publish(part, path)
         _remove(note)
     return path
@@ -252,19 +260,19 @@ def _receive(
     offset, headers = _go_on(url, part, note)
     with _open(url, headers, timeout) as answer:
         mark = answer.headers.get("ETag")
-        start, total = _extent(answer, size)
+        start, total = _extent(answer)
+        if "html" in answer.headers.get("Content-Type", ""):
+            raise DownloadError(f"{_short(url)} is a web page, not a model; {_REMEDY}")
+        limit = MAX_BYTES if total is None else total
+        if size is not None and total not in (None, size):
+            raise DownloadError(f"{_short(url)} has {total} bytes, not {size}; {_REMEDY}")
+        if limit > MAX_BYTES:
+            raise DownloadError(f"{_short(url)} has {limit} bytes, over the limit of {MAX_BYTES}; {_REMEDY}")
         if start != offset or (offset and headers.get("If-Range") != mark):
             _remove(part)
             if start:
                 raise _Again("the file has changed on the server")
             offset = 0
-        if "html" in answer.headers.get("Content-Type", ""):
-            raise _Broken(f"{_short(url)} is a web page, not a model; {_REMEDY}")
-        limit = MAX_BYTES if total is None else total
-        if size is not None and total not in (None, size):
-            raise _Broken(f"{_short(url)} has {total} bytes, not {size}; {_REMEDY}")
-        if limit > MAX_BYTES:
-            raise _Broken(f"{_short(url)} has {limit} bytes, over the limit of {MAX_BYTES}; {_REMEDY}")
         _room(part, (size or total or 0) - offset)
         note.write_text(json.dumps({"url": url, "mark": mark}))
         with part.open("ab") as file:
@@ -305,7 +313,7 @@ def _open(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTP
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:
-            raise _Broken(f"{_short(url)}: what was here does not fit; run the command again") from None
+            raise _Broken("what was here does not fit") from None
         if error.code in (408, 429) or error.code >= 500:
             raise _Again(f"the server answered {error.code} {error.reason}") from None
         raise DownloadError(f"{_short(url)}: {error.code} {error.reason}; {_REMEDY}") from None
@@ -328,12 +336,12 @@ def _why(error: object) -> str:
     return f"no connection ({words[:40]})"
 
 
-def _extent(answer: http.client.HTTPResponse, size: int | None) -> tuple[int, int | None]:
+def _extent(answer: http.client.HTTPResponse) -> tuple[int, int | None]:
     """The first byte that comes, and how many the whole file has, None if the server does not say."""
     if answer.status == 206:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
         if found is None:
-            raise DownloadError("the server sends a part without saying which; run the command again")
+            raise _Broken("the server sends a part without saying which")
         return int(found[1]), int(found[2])
     length = answer.headers.get("Content-Length", "")
     return 0, int(length) if length.isdigit() else None
@@ -364,7 +372,7 @@ def _copy(
         file.write(block)
         if time.monotonic() - said > 5:
             said = time.monotonic()
-            report(f"{have / 2**20:.0f} MiB")
+            report(f"{have / 2**20:.0f} MiB" + (f" of {limit / 2**20:.0f}" if limit < MAX_BYTES else ""))
 
 
 def is_web_page(start: bytes) -> bool:

@@ -28,7 +28,7 @@ def models_dir() -> Path:
     folder: $XDG_CACHE_HOME or ~/.cache, ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows.
     """
     if folder := os.environ.get(MODELS):
-        return Path(folder)
+        return Path(folder).expanduser()
     if home := os.environ.get(HOME):
         return Path(home) / "models"
     usual = {"darwin": "Library/Caches", "win32": "AppData/Local"}.get(sys.platform, ".cache")

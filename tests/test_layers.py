@@ -26,7 +26,8 @@ ONLY_IN = {
     "safetensors": {"checkpoint"},
     "pillow_heif": {"images"},
     "onnxruntime": {"faces", "pipelines"},
-    **{key: {"features"} for key in ("clip", "insightface", "lpips", "torchvision")},
+    **{key: {"features"} for key in ("clip", "lpips", "torchvision")},
+    "insightface": {"faces"},
     **{key: {"pipelines"} for key in ("av", "ray")},
     "onnx": {"pipelines", "tools"},  # tools: scripts that made a file of pretrained/
     "click": {"cli"},

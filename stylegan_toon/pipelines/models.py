@@ -79,8 +79,8 @@ def find_model(name_or_file: str | Path, what: str = "generator") -> Path:
     models = pretrained(what)
     if name in models:
         return models[name]
-    if (file := catalogue.find(name)) or name in catalogue.BY_NAME:
-        return file or catalogue.where(name)
+    if name in catalogue.BY_NAME or catalogue.find(name):
+        return catalogue.where(name)
     if there or len(path.parts) > 1 or path.suffix in (".safetensors", ".pt", ".pkl", ".pth"):
         raise ModelError(f"{shown(path)} is no file or run folder with a {what}; check the path")
     runs = sorted(file.parent.name for file in RUNS.glob("*/best.safetensors"))

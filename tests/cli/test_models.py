@@ -169,8 +169,27 @@ def test_a_part_that_is_too_long_is_thrown_away(get, server, tmp_path):
     get()
     with (tmp_path / "models" / ".model.bin.part").open("ab") as part:
         part.write(CONTENT)
-    refused(get(), 10, "what was here does not fit")
+    done = get()
+    assert done.returncode == 0 and "what was here does not fit; starting over" in done.stderr
+    assert (tmp_path / "models" / "model.bin").read_bytes() == CONTENT
+
+
+def test_a_part_that_was_damaged_meanwhile_is_fetched_from_its_start(get, server, tmp_path):
+    server.faults = ["cut", "404"]
+    get()
+    part = tmp_path / "models" / ".model.bin.part"
+    part.write_bytes(b"x" + part.read_bytes()[1:])
+    done = get()
+    assert done.returncode == 0 and "starting over" in done.stderr
+    assert [("Range" in asked) for asked in server.asked] == [False, True, True, False]
+
+
+def test_a_page_in_place_of_the_rest_leaves_the_part_for_later(get, server, tmp_path):
+    server.faults = ["cut", "typed html"]
+    refused(get(), 10, "is a web page")
+    assert (tmp_path / "models" / ".model.bin.part").stat().st_size == len(CONTENT) // 2
     assert get().returncode == 0
+    assert server.asked[-1]["Range"] == f"bytes={len(CONTENT) // 2}-"
 
 
 def test_headway_counts_and_standing_still_ends_after_three_times(get, server, tmp_path):
