@@ -30,6 +30,7 @@ TRIES = 3  # connections in a row that bring nothing
 PAUSE = 1.0  # s before the second of them, twice as many before the third
 BLOCK = 1 << 20
 SHA256 = re.compile(r"[0-9a-f]{64}")
+STRONG = re.compile(r'"[!-~]*"')  # of an ETag: same mark, same bytes
 WEB_PAGE = (b"<!doctype", b"<html", b"<head", b"<?xml")
 _REMEDY = "get the file another way and give it by --from-file"
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR,
@@ -65,8 +66,10 @@ def fetch(
         raise UsageError(
             f"{shown(sha256, 40)!r} is no SHA-256; give its 64 hexadecimal digits, in lower case"
         )
+    if _is(path, sha256):
+        return path  # also from a folder that cannot be written
     with _disk(path), _locked(path, report):
-        if path.is_file() and digest(path) == sha256:
+        if _is(path, sha256):
             return path
         part, note = _aside(path, "part"), _aside(path, "json")
         for name in (part, note):
@@ -124,6 +127,13 @@ def take(
             raise
         _publish(part, path)
     return path
+
+
+def _is(path: Path, sha256: str) -> bool:
+    try:
+        return path.is_file() and digest(path) == sha256
+    except OSError:
+        return False
 
 
 def digest(path: Path) -> str:
@@ -225,6 +235,10 @@ def _lock(handle: int, wait: bool) -> bool:
         return True
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        return True  # a file system without locks: the digest still guards what gets the name
 
 
 def _fill(
@@ -291,7 +305,7 @@ def _go_on(url: str, part: Path, note: Path) -> tuple[int, dict[str, str]]:
         mark = None
     have = part.stat().st_size if part.exists() else 0
     # Without a strong mark nothing says that what is here and what is there are of one file.
-    if not have or not isinstance(mark, str) or mark.startswith("W/"):
+    if not have or not isinstance(mark, str) or not STRONG.fullmatch(mark):
         _remove(part)
         return 0, {}
     return have, {"Range": f"bytes={have}-", "If-Range": mark}

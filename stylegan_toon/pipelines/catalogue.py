@@ -200,7 +200,9 @@ def get(
         url = url or (known.url if known else "")
         report(f"fetching {name} from {url}")
         fetch(url, path, sha256, size, timeout, report)
-    _record(path).write_text(f"{sha256 or digest(path)}  {path.name}\n")
+    sha256 = sha256 or digest(path)
+    if _recorded(path) != sha256:
+        _record(path).write_text(f"{sha256}  {path.name}\n")
     return path
 
 

@@ -164,6 +164,19 @@ def test_without_a_strong_mark_a_download_starts_over(get, server):
         server.asked.clear()
 
 
+def test_a_damaged_note_about_the_part_starts_over(get, server, tmp_path):
+    note = tmp_path / "models" / ".model.bin.json"
+    mark = '{"url": "%s", "mark": "\\"a\\r\\nX: y\\""}' % server.url()  # noqa: UP031
+    for text in (b"", b"[]", b"{}", b"\xff", b'{"url": 1, "mark": 2}', mark.encode()):
+        server.faults = ["cut", "404"]
+        get()
+        note.write_bytes(text)
+        server.asked.clear()
+        assert get().returncode == 0
+        assert ["Range" in asked for asked in server.asked] == [False]
+        (note.parent / "model.bin").unlink()
+
+
 def test_a_part_that_is_too_long_is_thrown_away(get, server, tmp_path):
     server.faults = ["cut", "404"]
     get()
