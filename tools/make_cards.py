@@ -164,7 +164,11 @@ def sheet(photos: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    STYLES = {name: about for name, about in STYLES.items() if (PRETRAINED / f"{name}-128.generator.safetensors").is_file()}
+    STYLES = {
+        name: about
+        for name, about in STYLES.items()
+        if (PRETRAINED / f"{name}-128.generator.safetensors").is_file()
+    }
     data, photos = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
     FIGURES.mkdir(exist_ok=True)
     (ROOT / "docs" / "images").mkdir(exist_ok=True)

@@ -11,19 +11,24 @@ toon=${STYLEGAN_TOON:-stylegan-toon}
 photos=$data/compact/faces128_train.zip
 exclude=(--exclude pretrained/faces-exclude.txt)
 
-# Photo faces: 32 px, grown to 64 and 128.
-$toon train "$photos" "${exclude[@]}" --out "$runs/faces-32" --resolution 32 --channels 128,128,128,96 \
+# Photo faces: 32 px, grown to 64 and 128. The first two runs went without noise inputs and mixed styles; the third
+# took both back, which cleared mouths and hair within 3 thousand pictures (docs/training.md).
+before=(--no-noise --mixing 0.5)
+$toon train "$photos" "${exclude[@]}" --out "$runs/faces-32" --resolution 32 --channels 128,128,128,96 "${before[@]}" \
     --r1 0.1 --ema 3000 --ada-images 100000 --save-every 625 --look-every 625 --steps 2394
-$toon train "$photos" "${exclude[@]}" --out "$runs/faces-64" --grow "$runs/faces-32" --resolution 64 --channels 64 \
-    --save-every 250 --look-every 250 --steps "${STEPS_64:-2461}"
+$toon train "$photos" "${exclude[@]}" --out "$runs/faces-64-plain" --grow "$runs/faces-32" --resolution 64 \
+    --channels 64 "${before[@]}" --save-every 250 --look-every 250 --steps 4863
+$toon train "$photos" "${exclude[@]}" --out "$runs/faces-64" --start "$runs/faces-64-plain" --noise \
+    --lr 0.002 --ema 3000 --save-every 200 --look-every 200 --seed 6 --steps "${STEPS_64:-2179}"
 $toon train "$photos" "${exclude[@]}" --out "$runs/faces-128" --grow "$runs/faces-64" --resolution 128 --channels 32 \
-    --ema 2000 --save-every 125 --look-every 125 --steps "${STEPS_128:-1074}"
+    --lr 0.002 --ema 3000 --save-every 150 --look-every 150 --seed 7 --steps "${STEPS_128:-2000}"
 
-# Styles: FreezeSG, structure loss, ADA. Storybook pictures whose number ends in 9 are held out.
+# Styles: FreezeSG, structure loss, ADA; every second draw is the blend at K = 4. Storybook pictures whose number ends
+# in 9 are held out.
 $toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg' --source "$runs/faces-128" \
-    --out "$runs/storybook" --steps "${STEPS_STYLE:-360}" --save-every 100 --look-every 120
+    --blend 4 --out "$runs/storybook" --steps "${STEPS_STORYBOOK:-600}" --save-every 100 --look-every 100
 $toon finetune --target "$data/toon_avatars/avataaars128.zip" --source "$runs/faces-128" \
-    --out "$runs/avatar" --steps "${STEPS_STYLE:-360}" --save-every 100 --look-every 120
+    --blend 4 --out "$runs/avatar" --steps "${STEPS_AVATAR:-1000}" --save-every 100 --look-every 100
 
 # Photo to code.
 $toon encode "$photos" "${exclude[@]}" --source "$runs/faces-128" --out "$runs/encoder" \

@@ -18,6 +18,7 @@ def weight(name: str, default: float, of: str) -> Any:
 @toon_command("stylegan-toon encode photos.zip --source runs/faces-128 --out runs/encoder")
 @click.argument("data", nargs=-1, required=True, type=click.Path())
 @click.option("--source", default="faces", show_default=True, help="The generator: a name, a run or a file.")
+@click.option("--start", metavar="NAME|RUN|FILE", help="Go on from an encoder, of another source, too.")
 @click.option("--out", required=True, type=click.Path(), help="The run folder.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.001, show_default=True)
 @weight("pixel", 2.0, "the pixel loss")
@@ -26,7 +27,15 @@ def weight(name: str, default: float, of: str) -> Any:
 @weight("latent", 0.5, "the known codes of drawn pictures")
 @weight("offset", 0.2, "staying near W")
 @run_options(steps=3000, look=250)
-def encode(common: Common, data: tuple[str, ...], source: str, out: str, lr: float, **options: Any) -> None:
+def encode(
+    common: Common,
+    data: tuple[str, ...],
+    source: str,
+    start: str | None,
+    out: str,
+    lr: float,
+    **options: Any,
+) -> None:
     """Train the encoder that turns aligned photos into w_plus codes, on the photos of DATA.
 
     Half of each batch are photos, half are pictures of the generator, whose codes are known.
@@ -39,6 +48,8 @@ def encode(common: Common, data: tuple[str, ...], source: str, out: str, lr: flo
     }
     method = Config(batch=options["batch"], lr=lr, **weights)
     run = make_run(common, out, options)
-    folder = train_encoder(data, source, run, method, options["exclude"], options["mirror"], common.device)
+    folder = train_encoder(
+        data, source, run, method, start, options["exclude"], options["mirror"], common.device
+    )
     common.result(folder / "last.encoder.safetensors")
     common.document({"run": str(folder), "models": [str(folder / "last.encoder.safetensors")]})

@@ -42,6 +42,14 @@ from stylegan_toon.cli.training import finish, gan_options, gan_settings, make_r
 )
 @click.option("--structure", type=click.FloatRange(0), default=1.0, show_default=True, help="Its weight.")
 @click.option(
+    "--blend",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="K",
+    help="Every second draw takes the K lowest resolutions of the source: a strong style at --blend K.",
+)
+@click.option(
     "--ada-p", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Where ADA starts."
 )
 @gan_options(lr=0.002, ema=1500, ada_images=100_000)
@@ -55,6 +63,7 @@ def finetune(
     freeze_mapping: bool,
     structure_layers: int,
     structure: float,
+    blend: int,
     ada_p: float,
     **options: Any,
 ) -> None:
@@ -73,6 +82,7 @@ def finetune(
         freeze_g=freeze_g,
         structure_layers=structure_layers,
         structure_weight=structure,
+        blend=blend,
     )
     run = make_run(common, out or f"runs/{Path(target).stem}", options)
     folder = finetune_generator(

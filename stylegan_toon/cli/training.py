@@ -54,6 +54,7 @@ def gan_options(lr: float, ema: float, ada_images: int) -> Decorator:
     """The settings of both players: what gan_settings reads."""
     share, weight = click.FloatRange(0, 1), click.FloatRange(0)
     r1 = "Weight of R1. Default: 0.4 at 64 px, in proportion to the size."
+    noise = "Learnt noise inputs. Default: as in the networks it goes on from; from scratch, yes."
     losses = click.Choice(["nonsaturating", "saturating"])
     return together(
         [
@@ -63,7 +64,7 @@ def gan_options(lr: float, ema: float, ada_images: int) -> Decorator:
                 "--path-length", type=weight, default=0.0, show_default=True, help="Weight; 0 is off."
             ),
             click.option(
-                "--mixing", type=share, default=0.5, show_default=True, help="Share of mixed styles."
+                "--mixing", type=share, default=0.0, show_default=True, help="Share of mixed styles."
             ),
             click.option(
                 "--ada-target", type=share, default=0.6, show_default=True, help="0 keeps ADA's p as it is."
@@ -82,18 +83,18 @@ def gan_options(lr: float, ema: float, ada_images: int) -> Decorator:
                 show_default=True,
                 help="Half-life of the average, in pictures.",
             ),
-            click.option("--noise/--no-noise", default=False, show_default=True, help="Learnt noise inputs."),
+            click.option("--noise/--no-noise", default=None, help=noise),
             click.option("--loss", type=losses, default="nonsaturating", show_default=True),
         ]
     )
 
 
 def gan_settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of GanConfig that gan_options and run_options set; r1_weight -1 goes by the size."""
+    """The fields of GanConfig that gan_options and run_options set; -1 leaves one to networks.fitted."""
     return {
         "batch": options["batch"],
         "lr": options["lr"],
-        "noise_lr": 0.1 if options["noise"] else 0.0,
+        "noise_lr": {None: -1.0, True: 0.1, False: 0.0}[options["noise"]],
         "loss": options["loss"],
         "r1_weight": -1.0 if options["r1"] is None else options["r1"],
         "path_weight": options["path_length"],

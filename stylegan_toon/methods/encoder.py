@@ -98,10 +98,10 @@ class EncoderTraining(nn.Module):
         photos = batch["photo"]
         with torch.no_grad():
             w = g.broadcast(g.mapping(torch.randn(len(photos), g.config.z_dim, device=photos.device)))
-            samples = g.synthesis(w, "none")[-1].clamp(-1, 1)
+            samples = g.synthesis(w, "const")[-1].clamp(-1, 1)
         wanted = torch.cat([photos, samples])
         w_plus = self.encoder(self.degrade(wanted))
-        made = g.synthesis(w_plus, "none")[-1]
+        made = g.synthesis(w_plus, "const")[-1]
         with torch.no_grad():
             wanted_features = self.features(wanted)
         losses = {

@@ -17,7 +17,8 @@ from stylegan_toon.device import channels_last
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.gan import Gan, GanConfig
 from stylegan_toon.stylegan2.discriminator import Discriminator
-from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.files import outline
+from stylegan_toon.stylegan2.generator import Generator, Synthesis
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,15 @@ class Config(GanConfig):
     """freeze_g: how many resolutions from 4x4 up are frozen.
 
     structure_layers: how many toRGB outputs, from 4x4 up, are compared with the source's.
+    blend: where not 0, every second draw on average has so many resolutions, from 4x4 up, of the source, so
+        that what is above them learns to carry the style when it is blended there.
     """
 
     freeze_mapping: bool = True
     freeze_g: int = 1
     structure_layers: int = 3
     structure_weight: float = 1.0
+    blend: int = 0  # not of the papers, which blend what was never trained so
 
 
 class FreezeSG(nn.Module):
@@ -40,11 +44,16 @@ class FreezeSG(nn.Module):
             raise ValueError(
                 f"freeze_g={config.freeze_g}, but there are {source.config.n_resolutions} resolutions"
             )
+        if not 0 <= config.blend < source.config.n_resolutions:
+            raise ValueError(
+                f"blend={config.blend} leaves nothing of {source.config.n_resolutions} resolutions to train"
+            )
         self.config = config
         self.gan = Gan(copy.deepcopy(source), d, config)
         fixed = channels_last(copy.deepcopy(source).eval().requires_grad_(False))
         fixed.synthesis.compute_dtype = self.gan.g.synthesis.compute_dtype
         self._source = [fixed]  # in a list: it never changes, so it is no part of the state
+        self._blend: list[Synthesis] = []  # nor is this, which holds the blocks of both
 
     @property
     def source(self) -> Generator:
@@ -62,21 +71,34 @@ class FreezeSG(nn.Module):
     def optimizers(self) -> dict[str, Optimizer]:
         return self.gan.optimizers(self.frozen())
 
+    def drawing(self) -> Synthesis:
+        """What draws this time: the child's synthesis or, by a coin with config.blend, the blend of both."""
+        child, source, k = self.gan.g.synthesis, self.source.synthesis, self.config.blend
+        if not k or float(torch.rand([])) < 0.5:
+            return child
+        if not self._blend:  # now that both are where they will be computed
+            blend = outline(Synthesis, child.config)
+            blend.blocks = nn.ModuleList([*source.blocks[:k], *child.blocks[k:]])
+            blend.const, blend.fir, blend.compute_dtype = source.const, child.fir, child.compute_dtype
+            self._blend.append(blend)
+        return self._blend[0]
+
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
         """One step of D and one of G on batch["cartoon"] [N, 3, R, R] in [-1, 1]."""
         real, gan, n = batch["cartoon"], self.gan, self.config.structure_layers
         with torch.no_grad():
-            fake = gan.g.synthesis(gan.draw_w(len(real)), gan.noise)[-1]
+            fake = self.drawing()(gan.draw_w(len(real)), gan.noise)[-1]
         losses = gan.step_d(real, fake, opt["d"], i)
 
-        w_plus = gan.draw_w(len(real))
-        rgbs = gan.g.synthesis(w_plus, gan.noise)
+        w_plus, drawing = gan.draw_w(len(real)), self.drawing()
+        rgbs = drawing(w_plus, gan.noise)
         loss = gan.loss_g(rgbs[-1], i)
         losses["g"] = loss.detach()
-        if n and self.config.structure_weight:
+        if n and self.config.structure_weight and drawing is gan.g.synthesis:
             with torch.no_grad():
                 wanted = self.source.synthesis(w_plus.detach(), "none", upto=n)
-            structure = structure_loss(rgbs, wanted, n)
+            low = rgbs if gan.noise == "none" else gan.g.synthesis(w_plus, "none", upto=n)
+            structure = structure_loss(low, wanted, n)
             losses["g/structure"] = structure.detach()
             loss = loss + self.config.structure_weight * structure
         opt["g"].zero_grad()

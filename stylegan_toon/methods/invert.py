@@ -47,7 +47,7 @@ def refine(
     optimizer = Adam([code], lr=lr * float(spread), betas=(0.9, 0.99))
     best, kept = torch.full([len(photos)], float("inf"), device=photos.device), start.clone()
     for step in range(steps + 1):
-        made = g.synthesis(code, "none")[-1]
+        made = g.synthesis(code, "const")[-1]
         each = []
         for i in range(len(photos)):
             loss = pyramid_l1(made[i : i + 1], photos[i : i + 1])

@@ -63,8 +63,8 @@ def evaluate(
         encoder: what inverts the real photos, for the identity figure; None leaves it out.
         identity: "mobileface", or "arcface": insightface's recognition network.
         detector, insightface_root: what looks for faces, as choose_detector.
-    Pictures are compared at the generator's size, rounded to 8 bits as if saved; noise is const for samples
-    and none for inversions, as toonify draws them.
+    Pictures are compared at the generator's size, rounded to 8 bits as if saved; noise is const,
+    as toonify draws.
     Raises: InputError (packs; photos that are in both), ModelError, MissingPartError (device), UsageError (1
         sample, a tiny generator).
     """
@@ -126,7 +126,7 @@ def evaluate(
         cosines = []
         with torch.inference_mode():
             for part in parts(held_out, batch):
-                again = generator.synthesis(invert(part.to(where)), "none")[-1]
+                again = generator.synthesis(invert(part.to(where)), "const")[-1]
                 cosines.append(identity_cosine(part, as_saved(again), embed))
         cosine = torch.cat(cosines)
         figures["identity"] = {"mean": float(cosine.mean()), "median": float(cosine.median())}

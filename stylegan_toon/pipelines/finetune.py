@@ -9,7 +9,7 @@ from torch import Tensor
 from stylegan_toon import __version__
 from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device
-from stylegan_toon.errors import InputError
+from stylegan_toon.errors import InputError, UsageError, shown
 from stylegan_toon.methods.freezesg import Config, FreezeSG
 from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, kid_judge, open_networks
 from stylegan_toon.training.loop import Run, train
@@ -44,20 +44,23 @@ def finetune_generator(
         target: a folder, a ZIP, or a name under data/.
         method: as networks.fitted takes it.
         source: a run folder, a generator file with its discriminator beside it, or a name in pretrained/.
-    Raises: InputError, ModelError, and those of training.loop.train.
+    Raises: InputError, UsageError, ModelError, and those of training.loop.train.
     """
     where, folder = choose_device(device), find_target(target)
     torch.manual_seed(run.seed)
     _, d, g, seen = open_networks(source)
     pictures = load_pictures([folder], g.config.resolution, exclude)
-    method = fitted(method, g.config.resolution, where)
-    module = FreezeSG(method, g, d).to(where)
+    method = fitted(method, g, where)
+    try:
+        module = FreezeSG(method, g, d).to(where)
+    except ValueError as error:
+        raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
     module.source.to(where)
     sampler = Sampler(pictures, method.batch, run.seed, mirror)
     meta = {"program": __version__, "target": Path(target).stem, "source_pictures": seen}
 
     def source_row(w_plus: Tensor) -> list[Tensor]:
-        return [module.source.synthesis(w_plus, "none")[-1]]
+        return [module.source.synthesis(w_plus, "const")[-1]]
 
     train(
         module,

@@ -62,13 +62,16 @@ def open_networks(name: str) -> tuple[Generator, Discriminator, Generator, int]:
     return g, d, g_ema, seen
 
 
-def fitted(method: Fitted, resolution: int, where: torch.device) -> Fitted:
-    """The settings for a size and device: bfloat16 where that is fast, and R1 where its weight is below 0.
+def fitted(method: Fitted, g: Generator, where: torch.device, scratch: bool = False) -> Fitted:
+    """The settings for a generator and a device: bfloat16 where that is fast, and what is below 0.
 
-    That is then 0.4 at 64 px, in proportion to the size.
+    R1's weight is then 0.4 at 64 px, in proportion to the size; noise strengths learn at a tenth of the rate
+    from scratch and where g has any, else they stay 0.
     """
-    r1 = 0.4 * resolution / 64 if method.r1_weight < 0 else method.r1_weight
-    return replace(method, bf16=training_dtype(where) == torch.bfloat16, r1_weight=r1)
+    r1 = 0.4 * g.config.resolution / 64 if method.r1_weight < 0 else method.r1_weight
+    noisy = any(bool(p.any()) for name, p in g.named_parameters() if name.endswith("noise_strength"))
+    noise = 0.1 * (scratch or noisy) if method.noise_lr < 0 else method.noise_lr
+    return replace(method, bf16=training_dtype(where) == torch.bfloat16, r1_weight=r1, noise_lr=noise)
 
 
 def about_run(gan: Gan, **more: Any) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def gan_look(
             g.w_mean.copy_(mean_w(g))
         z = torch.randn(48, g.config.z_dim, generator=torch.Generator().manual_seed(1)).to(g.w_mean.device)
         with torch.inference_mode():
-            shown = [torch.cat([g(part, 0.7, "none") for part in z.split(16)])]
+            shown = [torch.cat([g(part, 0.7, "const") for part in z.split(16)])]
             if rows:
                 w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z[:8])) - g.w_mean)
                 shown = [*rows(w_plus), *shown]

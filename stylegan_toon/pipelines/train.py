@@ -59,7 +59,7 @@ def train_generator(
         g_ema.synthesis.blocks[-1].load_state_dict(g.synthesis.blocks[-1].state_dict())
     else:
         g, d, g_ema = Generator(network), Discriminator(network), None
-    method = fitted(method, network.resolution, where)
+    method = fitted(method, g, where, scratch=not (start or grow))
     module = Scratch(method, g, d, g_ema).to(where)
     pictures = load_pictures(data, network.resolution, exclude)
     sampler = Sampler(pictures, method.batch, run.seed, mirror)

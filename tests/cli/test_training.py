@@ -104,6 +104,39 @@ def test_a_run_starts_from_the_networks_of_another(runs):
     assert code == 2 and "give one" in said
 
 
+def test_noise_inputs_are_learnt_from_scratch_and_where_the_source_has_them(runs):
+    def strengths(file):
+        tensors = load(file).tensors
+        return [float(t.abs()) for name, t in tensors.items() if name.endswith("noise_strength")]
+
+    assert all(strengths(runs / "a" / "last.safetensors"))
+    assert all(strengths(runs / "runs" / "story" / "last.safetensors")[1:])
+    args = ("train", FACES, "--resolution", 16, "--channels", "16,16,16", "--no-noise", *SMALL)
+    done(*args, "--steps", 1, "--out", "quiet", cwd=runs)
+    done("finetune", "--target", STORYBOOK, "--source", "quiet", "--out", "child", "--steps", 1, "--batch", 4,
+         cwd=runs)  # fmt: skip
+    for name in ("quiet", "child"):
+        assert not any(strengths(runs / name / "last.safetensors"))
+
+
+def test_an_encoder_goes_on_from_another(runs):
+    start = ("--start", "enc/last.encoder.safetensors")
+    args = ("encode", FACES, "--source", "faces", "--steps", 1, "--batch", 4)
+    done(*args, *start, "--lr", 1e-9, "--out", "enc2", cwd=runs)
+    first, then = (load(runs / name / "last.encoder.safetensors").tensors for name in ("enc", "enc2"))
+    assert all((first[name] - then[name]).abs().max() < 1e-5 for name in first)
+    code, _, said = toon("encode", FACES, "--source", "a", *start, "--out", "no", cwd=runs)
+    assert code == 4 and "another shape" in said
+
+
+def test_more_resolutions_than_there_are_is_wrong_usage(runs):
+    for option, value in (("--freeze-g", 5), ("--blend", 4)):
+        said = toon(
+            "finetune", "--target", STORYBOOK, "--source", "faces", "--out", "no", option, value, cwd=runs
+        )
+        assert said[0] == 2 and "4 resolutions" in said[2]
+
+
 def test_going_on_ends_where_one_go_ends(runs, tmp_path):
     args = ["train", FACES, "--resolution", 16, "--channels", "16,16,16", *SMALL]
     done(*args, "--out", "half", "--steps", 2, cwd=tmp_path)

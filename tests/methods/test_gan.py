@@ -10,6 +10,7 @@ from stylegan_toon.methods.freezesg import Config as FreezeConfig
 from stylegan_toon.methods.freezesg import FreezeSG
 from stylegan_toon.methods.gan import GanConfig, mean_w
 from stylegan_toon.methods.scratch import Scratch
+from stylegan_toon.stylegan2.blend import blend
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator
@@ -46,7 +47,11 @@ def state(method):
     return {name: value.clone() for name, value in method.state_dict().items()}
 
 
-@pytest.mark.parametrize("make", [scratch, freezesg])
+def blended(**changes):
+    return freezesg(blend=1, **changes)
+
+
+@pytest.mark.parametrize("make", [scratch, freezesg, blended])
 def test_three_steps_and_three_more_equal_six_to_the_bit(make, tmp_path):
     whole, first, second = make(), make(), make()
     run(whole, tmp_path / "whole", 6)
@@ -106,6 +111,41 @@ def test_the_source_is_the_one_given_and_never_moves():
         method.step(stream(i), optimizers, i)
     for mine, given in zip(method.source.parameters(), g.parameters(), strict=True):
         assert torch.equal(mine, given)
+
+
+def test_with_blend_every_second_draw_is_the_blend_of_source_and_child():
+    method = freezesg(blend=2, noise_lr=0.0)
+    optimizers = method.optimizers()
+    for i in range(3):
+        method.step(stream(i), optimizers, i)
+    wanted = blend(method.source, method.gan.g, 2).synthesis
+    assert not torch.equal(
+        wanted.blocks[1].conv0.conv.weight, method.gan.g.synthesis.blocks[1].conv0.conv.weight
+    )
+    torch.manual_seed(0)
+    drawn = [method.drawing() for _ in range(200)]
+    child = sum(one is method.gan.g.synthesis for one in drawn)
+    assert 70 < child < 130
+    other = next(one for one in drawn if one is not method.gan.g.synthesis)
+    w_plus = torch.randn(2, NETWORK.n_layers, NETWORK.w_dim)
+    with torch.no_grad():
+        assert torch.equal(other(w_plus, "none")[-1], wanted(w_plus, "none")[-1])
+
+
+def test_the_gradient_of_a_blended_draw_reaches_only_what_is_the_childs():
+    method = freezesg(blend=2, noise_lr=0.0)
+    method.optimizers()
+    torch.manual_seed(0)
+    other = next(one for one in iter(method.drawing, None) if one is not method.gan.g.synthesis)
+    other(torch.randn(2, NETWORK.n_layers, NETWORK.w_dim), "none")[-1].sum().backward()
+    blocks = method.gan.g.synthesis.blocks
+    assert all(p.grad is None for p in [*blocks[:2].parameters(), *method.source.parameters()])
+    assert all(p.grad is not None for n, p in blocks[2].named_parameters() if "noise" not in n)
+
+
+def test_a_blend_that_leaves_nothing_to_train_is_refused():
+    with pytest.raises(ValueError, match="blend=3 leaves nothing of 3 resolutions"):
+        freezesg(blend=3)
 
 
 def test_a_run_of_other_settings_is_refused_with_the_setting_named(tmp_path):
