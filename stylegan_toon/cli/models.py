@@ -20,7 +20,7 @@ ACTIONS = ("list", "get", "path", "verify", "remove")
     "stylegan-toon models path ffhq-256                  (without a name: the folder)",
     "stylegan-toon models verify",
 )
-@click.argument("action", type=click.Choice(ACTIONS), default="list")
+@click.argument("action", metavar="ACTION", type=click.Choice(ACTIONS), default="list")
 @click.argument("names", nargs=-1)
 @click.option("--url", help="get: from this https address instead of the known one.")
 @click.option("--sha256", metavar="DIGEST", help="get: the digest of the file, where none is known.")
@@ -30,7 +30,7 @@ ACTIONS = ("list", "get", "path", "verify", "remove")
     help="get: seconds to wait for the next bytes.",
 )  # fmt: skip
 def models(common: Common, action: str, names: tuple[str, ...], **options: Any) -> None:
-    """List, get, find, verify or remove model files of others (FFHQ, CLIP, ArcFace ...).
+    """Look after model files of others (FFHQ, CLIP, ArcFace ...); ACTION is list, get, path, verify, remove.
 
     Nothing is ever fetched but by `models get`. Files go to $STYLEGAN_TOON_MODELS, else to the user's cache
     folder, and are found there by the names of the list. Mind the licence of each.

@@ -82,8 +82,10 @@ def load(
         from insightface.model_zoo import get_model
     except Exception as error:  # whatever its own imports raise: OpenCV without libGL, a broken onnx
         raise MissingPartError(f"insightface cannot be imported ({str(error)[:60]}); {INSTALL}") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # its warnings are about how the file was made
     try:
-        net = get_model(str(file.absolute()), providers=providers(device))
+        net = get_model(str(file.absolute()), providers=providers(device), sess_options=options)
     except Exception as error:  # onnxruntime's and onnx's own exceptions share no public base class
         raise ModelError(f"{shown(file)} cannot be loaded ({type(error).__name__}); get it again") from None
     if getattr(net, "taskname", None) != task or not getattr(net, "use_kps", True):

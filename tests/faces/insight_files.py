@@ -24,7 +24,6 @@ def detector(path: Path, fixed: int | None = None, points: bool = True) -> Path:
     nodes, outputs = [], []
     weights = {
         "look": np.float32([[[[1, 0]], [[-0.5, 1]], [[-0.5, -1]]]]),  # red minus the others; green minus blue
-        "axes": np.int64([-1]),
     }
 
     def node(op: str, inputs: list[str], output: str, **settings: object) -> None:
@@ -44,8 +43,10 @@ def detector(path: Path, fixed: int | None = None, points: bool = True) -> Path:
             weights[f"{name}{i}"] = np.float32([values])
             node("Mul", [NAMES["score"][i], f"{name}{i}"], f"{name}s{i}")
             node("Div", [f"{name}s{i}", NAMES["score"][i]], NAMES[name][i])
+    rows = [2 * (640 // stride) ** 2 for stride in STRIDES]  # declared for 640 px, whatever comes, as there
     for kind, width in (("score", 1), ("box", 4), ("points", 10))[: 3 if points else 2]:
-        outputs += [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["?", width]) for n in NAMES[kind]]
+        for name, n in zip(NAMES[kind], rows, strict=True):
+            outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [n, width]))
     sides = [fixed, fixed] if fixed else ["?", "?"]
     return _write(path, nodes, [1, 3, *sides], outputs, weights)
 
@@ -71,6 +72,7 @@ def _write(path: Path, nodes: list, shape: list, outputs: list, weights: dict[st
     from onnx import TensorProto, helper, numpy_helper
 
     picture = helper.make_tensor_value_info("input.1", TensorProto.FLOAT, shape)
+    weights = weights | {"unused": np.float32([0])}  # onnxruntime warns of it, as of some published files
     held = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "layout", [picture], outputs, held)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
