@@ -1,12 +1,15 @@
 """For every test: one thread, a fixed seed; tests marked gpu are left out where there is no CUDA device."""
 
+import os
 import random
+from pathlib import Path
 
 import numpy
 import pytest
 import torch
 
 torch.set_num_threads(1)
+os.environ["STYLEGAN_TOON_MODELS"] = str(Path(__file__).with_name("no-models"))  # not the user's own
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROWS = (
     ("cuda_ops",),
-    ("errors", "config", "device", "images", "paths"),
+    ("errors", "config", "device", "images", "paths", "downloads"),
     ("checkpoint", "data", "faces", "nn", "losses"),
     ("stylegan2", "features"),
     ("metrics", "training"),
@@ -26,7 +26,8 @@ ONLY_IN = {
     "safetensors": {"checkpoint"},
     "pillow_heif": {"images"},
     "onnxruntime": {"faces", "pipelines"},
-    **{key: {"features"} for key in ("clip", "insightface", "lpips", "torchvision")},
+    **{key: {"features"} for key in ("clip", "lpips", "torchvision")},
+    "insightface": {"faces"},
     **{key: {"pipelines"} for key in ("av", "ray")},
     "onnx": {"pipelines", "tools"},  # tools: scripts that made a file of pretrained/
     "click": {"cli"},

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "encode": ("stylegan_toon.cli.encode:encode", "Train the encoder that turns photos into latent codes."),
     "evaluate": ("stylegan_toon.cli.evaluate:evaluate", "Measure a generator: faces, KID, copies, identity."),
     "blends": ("stylegan_toon.cli.blends:blends", "Measure a style at every blend."),
+    "models": ("stylegan_toon.cli.models:models", "Fetch, list and verify model files of others."),
     "doctor": ("stylegan_toon.cli.doctor:doctor", "Say which device, kernels, models and parts are in use."),
 }
 

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
+from stylegan_toon.cli.detector import detector_options
 
 
 @toon_command("stylegan-toon blends storybook --photos heldout.zip --pictures storybook.zip --out storybook")
@@ -15,6 +16,7 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.option("--shown", multiple=True, type=click.Path(), help="Photos for the strip; repeatable.")
 @click.option("--limit", type=click.IntRange(2), default=200, show_default=True, help="How many photos.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Leave out of --photos.")
+@detector_options
 @click.option("--out", required=True, type=click.Path(), help="OUT.png and OUT.json are written.")
 def blends(common: Common, out: str, **options: Any) -> None:
     """Toonify photos with STYLE at every K: KID to the style, identity cosine, and a strip of pictures."""

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
+from stylegan_toon.cli.detector import detector_options
 
 
 @toon_command(
@@ -28,6 +29,14 @@ from stylegan_toon.cli.common import Common, toon_command
     help="For the share of faces; 0 leaves it out.",
 )
 @click.option("--encoder", metavar="NAME", help="Also tell how well it keeps the people of --real.")
+@click.option(
+    "--identity",
+    type=click.Choice(["mobileface", "arcface"]),
+    default="mobileface",
+    show_default=True,
+    help="Which network tells people apart; arcface is insightface's.",
+)
+@detector_options
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Pictures at a time.")
 @click.option("--out", type=click.Path(), help="Also write the JSON document to this file.")
 def evaluate(common: Common, out: str | None, **options: Any) -> None:

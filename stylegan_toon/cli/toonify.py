@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
+from stylegan_toon.cli.detector import detector_options
 from stylegan_toon.errors import InputError
 
 
@@ -47,6 +48,7 @@ class Faces(click.ParamType):
 )
 @click.option("--refine-steps", type=click.IntRange(0), metavar="N", help="Steps of optimisation instead.")
 @click.option("--faces", type=Faces(), default="all", show_default=True, help="Which; N are the N largest.")
+@detector_options
 @click.option("--size", type=click.IntRange(16, 4096), metavar="N", help="Edge of the crop (--crop-only).")
 @click.option("--crop-only", is_flag=True, help="Save the cartoon face alone, not put back into the photo.")
 @click.option("--out", type=click.Path(), default="out", show_default=True, help="Folder for the results.")

@@ -84,19 +84,26 @@ class MobileFace(nn.Module):
 
     def crop(self, x: Tensor) -> Tensor:
         """[N, 3, H, H] -> [N, 3, 112, 112]: eyes and mouth moved to the template, with antialiasing."""
-        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] != x.shape[3]:
-            raise ValueError(f"expected aligned pictures [N, 3, H, H], got {list(x.shape)}")
-        size = self.config.size
-        scale, left, top = template_fit(size)
-        across = resampling(x.shape[3], size, scale, left).to(x.device)
-        down = resampling(x.shape[2], size, scale, top).to(x.device)
-        return down @ x.float() @ across.T
+        return to_template(x, self.config.size)
 
     def embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As forward, for faces that already lie in the template: [N, 3, 112, 112] in [-1, 1]."""
         x = x.float() * (127.5 / 128)  # the network's own input is (pixel - 127.5) / 128
         features = self.stages(self.act(self.stem(x))).flatten(1)
         return F.normalize(self.head(features)), features
+
+
+def to_template(x: Tensor, size: int) -> Tensor:
+    """Aligned pictures [N, 3, H, H] -> [N, 3, size, size], the face moved to the usual template.
+
+    Raises: ValueError for another shape.
+    """
+    if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] != x.shape[3]:
+        raise ValueError(f"expected aligned pictures [N, 3, H, H], got {list(x.shape)}")
+    scale, left, top = template_fit(size)
+    across = resampling(x.shape[3], size, scale, left).to(x.device)
+    down = resampling(x.shape[2], size, scale, top).to(x.device)
+    return down @ x.float() @ across.T
 
 
 def template_fit(size: int) -> tuple[float, float, float]:

@@ -10,7 +10,8 @@ from torch import Tensor
 from stylegan_toon import __version__
 from stylegan_toon.data import load_pictures
 from stylegan_toon.errors import InputError
-from stylegan_toon.faces.detect import find_faces
+from stylegan_toon.faces.detect import Face
+from stylegan_toon.faces.detectors import choose_detector
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.images import grid, load_image, save_png
@@ -29,6 +30,8 @@ def measure_blends(
     shown: Sequence[str | Path] = (),
     limit: int = 200,
     exclude: Sequence[str] = (),
+    detector: str = "yunet",
+    insightface_root: str | Path | None = None,
     device: str = "auto",
     batch: int = 32,
     report: Callable[[str], None] = lambda text: None,
@@ -41,6 +44,7 @@ def measure_blends(
         out: OUT.png shows photo, inversion and K = 0 upwards in a row for each photo of shown.
         shown: photos, of which the largest face is taken; none takes the first three of photos.
         exclude: names or patterns left out of photos.
+        detector, insightface_root: what finds the faces of shown, as choose_detector.
     Returns: JSON values; "photos" is the figure of the photos themselves, "inversions" that of K = all.
     """
     toonifier = Toonifier(style, source, 0, device, report)
@@ -68,7 +72,7 @@ def measure_blends(
             row[space] = kid(goal[space], fake, mean, std)._asdict()
         if made is not None:
             pairs = zip(parts(real, batch), made.split(batch), strict=True)
-            cosines = [identity_cosine(a, b, face) for a, b in pairs]
+            cosines = [identity_cosine(a, b, lambda x: face(x.to(where))[0]) for a, b in pairs]
             row["identity"] = float(torch.cat(cosines).mean())
         return row
 
@@ -79,7 +83,8 @@ def measure_blends(
     }  # fmt: skip
     some = [real[:3].float() / 127.5 - 1]
     if shown:
-        some = [largest_face(toonifier, path) for path in shown]
+        find = choose_detector(detector, insightface_root, where.type, report)
+        some = [largest_face(toonifier, path, find) for path in shown]
     examples = torch.cat(some).to(where)
     with torch.inference_mode():
         example_codes = toonifier.invert(examples)
@@ -95,10 +100,10 @@ def measure_blends(
     return document
 
 
-def largest_face(toonifier: Toonifier, path: str | Path) -> Tensor:
+def largest_face(toonifier: Toonifier, path: str | Path, find: Callable[..., list[Face]]) -> Tensor:
     """[1, 3, R, R]: the largest face of a photo, aligned. Raises: InputError."""
     photo = load_image(path)
-    found = find_faces(photo)
+    found = find(photo)
     if not found:
         raise InputError(f"no face found in {path}; show another photo")
     return toonifier.crops(photo, found[:1])

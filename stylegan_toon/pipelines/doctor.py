@@ -21,6 +21,7 @@ import stylegan_toon
 from stylegan_toon.checkpoint.format import load
 from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.errors import ToonError
+from stylegan_toon.faces import insightface
 from stylegan_toon.paths import pretrained_dirs
 
 TORCH_FLOOR = (2, 10)
@@ -52,6 +53,12 @@ def examine(device: str = "auto") -> dict[str, Any]:
         },
         "kernels": _kernels(chosen),
         "models": [_model(path) for folder in pretrained_dirs() for path in _model_files(folder)],
+        "insightface_models": {
+            "detection": _text(insightface.model_file("detection")),
+            "recognition": _text(insightface.model_file("recognition")),
+            "provider": insightface.providers(chosen.type)[0],
+            "looked_in": [str(root) for root in insightface.roots()],
+        },
         "parts": {name: _part(*about) for name, about in PARTS.items()},
     }
 
@@ -69,7 +76,12 @@ def as_text(report: dict[str, Any]) -> list[str]:
     lines += [f"{'model':<14}{_model_line(model)}" for model in report["models"]]
     if not report["models"]:
         lines.append(f"{'model':<14}none found; pretrained/ is empty or was not installed")
-    return lines + [f"{name:<14}{_part_line(part)}" for name, part in report["parts"].items()]
+    lines += [f"{name:<14}{_part_line(part)}" for name, part in report["parts"].items()]
+    found = report["insightface_models"]
+    for task in ("detection", "recognition"):
+        where = f"{found[task]} on {found['provider']}" if found[task] else "not here; see `models list`"
+        lines.append(f"{'insightface':<14}{task} model: {where}")
+    return lines
 
 
 def _versions() -> dict[str, Any]:
@@ -121,6 +133,10 @@ def _model_line(model: dict[str, Any]) -> str:
     if not model["ok"]:
         return f"{model['name']}, {size}, broken: {model['why']}"
     return f"{model['name']}, {model['kind']}, {size}" + ("" if model["kind"] == "onnx" else ", digest ok")
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _part(distribution: str, extra: str, use: str) -> dict[str, Any]:

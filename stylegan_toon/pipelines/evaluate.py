@@ -13,7 +13,9 @@ from stylegan_toon.data import load_pictures
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, UsageError
 from stylegan_toon.faces.align import roll
-from stylegan_toon.faces.detect import find_faces
+from stylegan_toon.faces.detect import Face, find_faces
+from stylegan_toon.faces.detectors import choose_detector
+from stylegan_toon.features.arcface import load_arcface
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.images import to_uint8
@@ -41,6 +43,9 @@ def evaluate(
     samples: int = SAMPLES,
     face_samples: int = FACE_SAMPLES,
     encoder: str | Path | Encoder | None = None,
+    identity: str = "mobileface",
+    detector: str = "yunet",
+    insightface_root: str | Path | None = None,
     device: str = "auto",
     seed: int = 0,
     batch: int = 32,
@@ -56,6 +61,8 @@ def evaluate(
         samples, face_samples: how many codes are drawn; 0 leaves the figures out. The codes depend on seed
             alone, and the fewer are the first of the more.
         encoder: what inverts the real photos, for the identity figure; None leaves it out.
+        identity: "mobileface", or "arcface": insightface's recognition network.
+        detector, insightface_root: what looks for faces, as choose_detector.
     Pictures are compared at the generator's size, rounded to 8 bits as if saved; noise is const for samples
     and none for inversions, as toonify draws them.
     Raises: InputError (packs; photos that are in both), ModelError, MissingPartError (device), UsageError (1
@@ -64,6 +71,11 @@ def evaluate(
     if samples == 1 or samples < 0 or face_samples < 0:
         raise UsageError(f"{samples} samples give no figure; take 0 or at least 2, {SAMPLES} to compare")
     where = choose_device(device)
+    find = choose_detector(detector, insightface_root, where.type, report)
+    face = load_mobileface(device=where)
+    embed: Features = lambda x: face(x.to(where))[0]  # noqa: E731
+    if identity == "arcface":
+        embed = load_arcface(insightface_root, where.type, report)
     generator = model if isinstance(model, Generator) else load_generator(model, where)
     generator = generator.to(where)
     size = generator.config.resolution
@@ -76,15 +88,15 @@ def evaluate(
         "model": "" if isinstance(model, Generator) else str(model),
         "resolution": size,
         "seed": seed,
+        "detector": detector,
     }
     if face_samples:
         report(f"drawing {face_samples} samples and looking for faces")
         figures["faces"] = face_share(
-            draw_samples(generator, face_samples, FACE_PSI, seed, batch), face_samples
+            draw_samples(generator, face_samples, FACE_PSI, seed, batch), face_samples, find
         )
     held_out = load_pictures(real, size)
     figures["held_out"] = len(held_out)
-    face = load_mobileface(device=where)
     if samples:
         photos = load_pictures(train, size, exclude)
         if shared := len({p.numpy().tobytes() for p in held_out} & {p.numpy().tobytes() for p in photos}):
@@ -115,9 +127,10 @@ def evaluate(
         with torch.inference_mode():
             for part in parts(held_out, batch):
                 again = generator.synthesis(invert(part.to(where)), "none")[-1]
-                cosines.append(identity_cosine(part, as_saved(again), face))
+                cosines.append(identity_cosine(part, as_saved(again), embed))
         cosine = torch.cat(cosines)
         figures["identity"] = {"mean": float(cosine.mean()), "median": float(cosine.median())}
+        figures["identity"]["network"] = identity
     return figures
 
 
@@ -141,16 +154,20 @@ def as_text(figures: dict[str, Any]) -> list[str]:
         lines.append(f"nearer than 99 % of held-out photos: {one['closer']:.1%}")
     if "identity" in figures:
         one = figures["identity"]
-        lines.append(f"identity cosine of inversions: mean {one['mean']:.3f}, median {one['median']:.3f}")
+        which = "" if one["network"] == "mobileface" else f", {one['network']}"
+        means = f"mean {one['mean']:.3f}, median {one['median']:.3f}"
+        lines.append(f"identity cosine of inversions{which}: {means}")
     return lines
 
 
-def face_share(pictures: Iterator[Tensor], count: int) -> dict[str, float]:
-    """How many of count pictures, in batches [N, 3, H, W] in [-1, 1], hold an upright face for YuNet."""
+def face_share(
+    pictures: Iterator[Tensor], count: int, find: Callable[..., list[Face]] = find_faces
+) -> dict[str, float]:
+    """How many of count pictures, in batches [N, 3, H, W] in [-1, 1], hold an upright face for find."""
     found = 0
     for part in pictures:
         for picture in to_uint8(part):
-            faces = find_faces(Image.fromarray(picture), min_score=FACE_SCORE)
+            faces = find(Image.fromarray(picture), min_score=FACE_SCORE)
             found += any(face.score >= FACE_SCORE and abs(roll(face.points)) < 45 for face in faces)
     return {"share": found / count, "samples": count, "psi": FACE_PSI, "score": FACE_SCORE}
 

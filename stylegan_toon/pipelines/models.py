@@ -1,4 +1,4 @@
-"""Models by name or file: a file, a run's name, or a name in pretrained/."""
+"""Models by name or file: a file, a run's name, a name in pretrained/, or a fetched file's."""
 
 import re
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.device import CHOICES, choose_device
 from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.paths import pretrained_dirs
+from stylegan_toon.pipelines import catalogue
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
@@ -60,7 +61,7 @@ def find_model(name_or_file: str | Path, what: str = "generator") -> Path:
 
     Args:
         name_or_file: a file; a run, by its folder or its name in runs/; or a name in pretrained/, with its
-            size (faces-128) or without, which takes the largest (faces).
+            size (faces-128) or without, which takes the largest (faces); or what `models get` fetched.
         what: "generator", "discriminator", "encoder".
     Raises: ModelError naming those that are known.
     """
@@ -78,6 +79,8 @@ def find_model(name_or_file: str | Path, what: str = "generator") -> Path:
     models = pretrained(what)
     if name in models:
         return models[name]
+    if name in catalogue.BY_NAME or catalogue.find(name):
+        return catalogue.where(name)
     if there or len(path.parts) > 1 or path.suffix in (".safetensors", ".pt", ".pkl", ".pth"):
         raise ModelError(f"{shown(path)} is no file or run folder with a {what}; check the path")
     runs = sorted(file.parent.name for file in RUNS.glob("*/best.safetensors"))

@@ -13,7 +13,8 @@ from stylegan_toon import __version__
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, shown
 from stylegan_toon.faces.align import align
-from stylegan_toon.faces.detect import Face, find_faces, select_faces
+from stylegan_toon.faces.detect import Face, select_faces
+from stylegan_toon.faces.detectors import choose_detector
 from stylegan_toon.faces.paste import paste
 from stylegan_toon.features.mobileface import MobileFace, load_mobileface
 from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor, to_uint8
@@ -109,6 +110,8 @@ def toonify_files(
     size: int | None = None,
     crop_only: bool = False,
     out: str = "out",
+    detector: str = "yunet",
+    insightface_root: str | Path | None = None,
     device: str = "auto",
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
@@ -120,8 +123,10 @@ def toonify_files(
         refine: 0 to 3, an index into methods.invert.STEPS; refine_steps overrides it.
         size: edge of the crop with crop_only; None is the model's.
         out: the folder; folders among photos are mirrored in it. No input is overwritten.
+        detector, insightface_root: what finds the faces, as choose_detector.
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is its Result's error.
     """
+    find = choose_detector(detector, insightface_root, choose_device(device).type, report)
     toonifier = Toonifier(style, source, blend, device, report)
     about = {"Software": f"stylegan-toon {__version__}", "style": style, "blend": str(toonifier.k)}
     if not photos:
@@ -134,7 +139,7 @@ def toonify_files(
         began = time.perf_counter()
         try:
             photo = load_image(file)
-            found = select_faces(find_faces(photo), faces)
+            found = select_faces(find(photo), faces)
             if not found:
                 raise InputError(
                     f"no face found in {shown(file)} ({photo.width}x{photo.height}); try a larger or less "

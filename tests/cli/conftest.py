@@ -23,7 +23,8 @@ def toon(tmp_path: Path) -> Toon:
     def run(*args: str, script: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         ours = ("STYLEGAN_TOON", "TOON_")
         clean = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-        env = clean | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "100"} | variables
+        env = clean | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+        env |= {"STYLEGAN_TOON_MODELS": str(tmp_path / "models")} | variables
         start = [str(ROOT / "tools" / script)] if script else ["-m", "stylegan_toon.cli"]
         command = [sys.executable, *start, *args]
         return subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, timeout=120)

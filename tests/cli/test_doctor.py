@@ -91,3 +91,16 @@ def test_torchvision_is_tried_in_a_process_of_its_own(body, words, tmp_path: Pat
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     why = doctor._torchvision_problem()
     assert (why is None) if words is None else (why is not None and words in why)
+
+
+def test_models_of_insightface_are_named_with_their_provider(here, tmp_path: Path) -> None:
+    pack = tmp_path / "packs/buffalo_l"
+    pack.mkdir(parents=True)
+    (pack / "det_10g.onnx").touch()
+    variables = {"STYLEGAN_TOON_INSIGHTFACE": str(tmp_path / "packs")}
+    found = json.loads(here("doctor", "--device", "cpu", "--json", **variables).stdout)["insightface_models"]
+    assert found["detection"] == str(pack / "det_10g.onnx") and found["recognition"] is None
+    assert found["provider"] == "CPUExecutionProvider" and found["looked_in"] == [str(tmp_path / "packs")]
+    lines = [" ".join(line.split()) for line in here("doctor", "--device", "cpu").stdout.splitlines()]
+    assert f"insightface detection model: {pack / 'det_10g.onnx'} on CPUExecutionProvider" in lines
+    assert "insightface recognition model: not here; see `models list`" in lines

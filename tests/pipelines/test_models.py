@@ -6,6 +6,7 @@ import torch
 import stylegan_toon
 from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.errors import DiskError, ModelError, UsageError
+from stylegan_toon.pipelines import catalogue
 from stylegan_toon.pipelines.blend import blend_files
 from stylegan_toon.pipelines.convert import convert
 from stylegan_toon.pipelines.models import find_model, load_discriminator, load_generator, pretrained
@@ -61,6 +62,19 @@ def test_an_unknown_name_is_answered_with_the_known_ones(home):
             load_generator(name)
         line = str(caught.value)
         assert "\n" not in line and len(line) <= 200, line
+
+
+def test_a_fetched_model_is_found_by_its_name(home, monkeypatch):
+    monkeypatch.setenv("STYLEGAN_TOON_MODELS", str(home / "fetched"))
+    with pytest.raises(ModelError, match="models get ffhq-256"):
+        load_generator("ffhq-256")
+    pt = reference.write_pt(home / "550000.pt", g_ema=reference.generator_state([6, 5, 4], 8, 1))
+    for name, file in (("ffhq-256", "ffhq-256.pt"), ("mine.pt", "mine.pt")):
+        assert catalogue.get(name, from_file=pt) == home / "fetched" / file
+        assert find_model(name) == home / "fetched" / file
+        assert load_generator(name).config == CONFIG
+    save(home / "fetched" / "lynx-16.generator.safetensors", generator_checkpoint(Generator(CONFIG)))
+    assert find_model("lynx") == home / "fetched" / "lynx-16.generator.safetensors"
 
 
 def test_the_wrong_kind_is_named(home):
