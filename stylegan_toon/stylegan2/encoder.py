@@ -28,6 +28,11 @@ class Config:
     w_dim: int
     rank: int = 256
 
+    def __post_init__(self) -> None:
+        if 2 ** (len(self.channels) + 1) != self.resolution or self.resolution > 2**16:
+            size, count = str(self.resolution)[:20], len(self.channels)
+            raise ValueError(f"a trunk of {size} px cannot have {count} channel numbers")
+
 
 class Encoder(nn.Module):
     """Pictures [N, 3, H, W] in [-1, 1] of aligned faces -> w_plus [N, L, D] = w_mean + w + offsets."""

@@ -267,7 +267,7 @@ def test_what_the_layout_cannot_say_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "opts", [dict(output_size=16), argparse.Namespace(output_size=16)], ids=["e4e", "pSp"]
+    "opts", [{"output_size": 16}, argparse.Namespace(output_size=16)], ids=["e4e", "pSp"]
 )
 def test_the_decoder_beside_an_encoder_is_the_generator_and_the_rest_is_told(tmp_path, opts):
     state, mean = g_state(), torch.randn(16)
