@@ -1,7 +1,8 @@
 """The project's own file: tensors in safetensors, all else as one JSON in its header, nothing pickled.
 
 The header's metadata holds one entry, `stylegan_toon`: {"version", "kind", "config", "meta", "digest"}. The
-digest is a SHA-256 over kind, config and meta and over every tensor's name, dtype, shape and bytes.
+digest is a SHA-256 over kind, config and meta and over every tensor's name, dtype, shape and bytes; what it
+does not cover (the version, the order, every space) must be as save() writes it, so any changed byte is seen.
 """
 
 import errno
@@ -27,7 +28,7 @@ VERSION = 1
 KEY = "stylegan_toon"
 TRAIN_STATE = "train-state"  # the one kind that is not refused for a number that is not finite
 MAX_BYTES = 16 << 30
-MAX_HEADER = 100_000_000  # as in safetensors
+MAX_HEADER = 4 << 20  # 40,000 tensors; parsed JSON can take 25 times its length
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
@@ -66,16 +67,7 @@ def save(path: str | Path, checkpoint: Checkpoint, half: bool = False) -> None:
     about: dict[str, Any] = {"kind": checkpoint.kind, "config": checkpoint.config, "meta": checkpoint.meta}
     about = json.loads(json.dumps(about, allow_nan=False))  # tuples and number keys as load() will see them
     about = {"version": VERSION, **about, "digest": digest(**about, tensors=tensors)}
-    header: dict[str, Any] = {"__metadata__": {KEY: json.dumps(about)}}
-    order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))  # keeps every tensor aligned
-    end = 0
-    for name in order:
-        begin, end = end, end + tensors[name].nbytes
-        header[name] = {"dtype": CODES[tensors[name].dtype], "shape": list(tensors[name].shape),
-                        "data_offsets": [begin, end]}  # fmt: skip
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    write_aside(path, [len(text).to_bytes(8, "little"), text, *(_view(tensors[name]) for name in order)])
+    write_aside(path, [_head(about, tensors), *(_view(tensors[name]) for name in _order(tensors))])
 
 
 def load(path: str | Path, kind: str | None = None) -> Checkpoint:
@@ -100,10 +92,11 @@ def loads(data: bytes, path: str | Path, kind: str | None = None) -> Checkpoint:
             for name, raw in safetensors.deserialize(data)
         }
         wanted = digest(about["kind"], about["config"], about["meta"], found)
+        same = data.startswith(_head(about, found)) and about["digest"] == wanted
     except (safetensors.SafetensorError, KeyError, ValueError, OverflowError, RuntimeError) as error:
         raise ModelError(f"{shown(path)} is damaged ({type(error).__name__}); get or make it again") from None
     checkpoint = Checkpoint(about["kind"], about["config"], about["meta"], found)
-    if about["digest"] != wanted:
+    if not same:
         raise ModelError(f"{shown(path)} was changed since it was written (digest differs); get it again")
     if kind is not None and checkpoint.kind != kind:
         raise ModelError(f"{shown(path)} holds a {checkpoint.kind[:40]}, not a {kind}; name another file")
@@ -227,4 +220,22 @@ def _header(data: bytes, path: str | Path) -> dict[str, Any]:
         raise ModelError(f"{shown(path)} is damaged: its header lacks an entry; get or make it again")
     if about["version"] > VERSION:
         raise ModelError(f"{shown(path)} is of a newer format than {VERSION}; update stylegan-toon")
-    return about
+    return {key: about[key] for key in wanted} | {"version": VERSION}
+
+
+def _order(tensors: Mapping[str, Tensor]) -> list[str]:
+    """The names in the order of the file, which keeps every tensor aligned."""
+    return sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
+
+
+def _head(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
+    """The beginning of the file, up to the first tensor."""
+    header: dict[str, Any] = {"__metadata__": {KEY: json.dumps(about)}}
+    end = 0
+    for name in _order(tensors):
+        begin, end = end, end + tensors[name].nbytes
+        header[name] = {"dtype": CODES[tensors[name].dtype], "shape": list(tensors[name].shape),
+                        "data_offsets": [begin, end]}  # fmt: skip
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text

@@ -1,4 +1,4 @@
-"""`stylegan-toon convert`: other programs' models into this project's files."""
+"""`stylegan-toon convert`: other programs' models into this project's files, and back."""
 
 import click
 
@@ -7,7 +7,8 @@ from stylegan_toon.cli.common import Common, toon_command
 
 @toon_command(
     "stylegan-toon convert 550000.pt ffhq.safetensors",
-    "stylegan-toon convert cartoon.pt pretrained/ --half",
+    "stylegan-toon convert network-snapshot-000500.pkl pretrained/ --half",
+    "stylegan-toon convert storybook.safetensors storybook.pt --to rosinality",
 )
 @click.argument("source", type=click.Path())
 @click.argument("dest", type=click.Path())
@@ -18,11 +19,19 @@ from stylegan_toon.cli.common import Common, toon_command
     metavar="KEY=VALUE",
     help="Set an entry of the header, such as blend=3, a style's best K. Repeatable.",
 )
-def convert(common: Common, source: str, dest: str, half: bool, meta: tuple[str, ...]) -> None:
-    """Write the networks in SOURCE to DEST, a safetensors file or a folder. Prints one path a line.
+@click.option(
+    "--to",
+    type=click.Choice(["stylegan-toon", "rosinality"]),
+    default="stylegan-toon",
+    show_default=True,
+    help="What to write: this project's files, or one .pt for rosinality's programs.",
+)
+def convert(common: Common, source: str, dest: str, half: bool, meta: tuple[str, ...], to: str) -> None:
+    """Write the networks in SOURCE to DEST, a file or a folder. Prints one path a line.
 
-    SOURCE is told by its content, not its name; .pt files of rosinality's StyleGAN2 and of Cartoon-StyleGAN
-    are read without running code from them. The discriminator goes into a file of its own beside DEST.
+    SOURCE is told by its content, not its name: .pt files of rosinality's StyleGAN2, Cartoon-StyleGAN, e4e
+    and pSp and .pkl files of NVIDIA's StyleGAN2 are read without running code from them. The discriminator
+    goes into a file of its own beside DEST.
     """
     from stylegan_toon.pipelines.convert import convert as write  # torch loads here, not for --help
 
@@ -32,7 +41,7 @@ def convert(common: Common, source: str, dest: str, half: bool, meta: tuple[str,
         if not (key and equals):
             raise click.UsageError(f"--meta {entry!r} is not KEY=VALUE")
         entries[key] = int(value) if value.isdecimal() else value
-    written = write(source, dest, half, entries)
+    written = write(source, dest, half, entries, to, common.report)
     for path in written:
         common.result(path)
     common.document({"paths": [str(path) for path in written]})

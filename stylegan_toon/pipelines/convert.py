@@ -1,20 +1,33 @@
-"""Any model file that is read, into the project's own format."""
+"""Any model file that is read, into the project's own format or rosinality's."""
 
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stylegan_toon.checkpoint.format import save
+import torch
+
+from stylegan_toon.checkpoint.format import Checkpoint, save, write_aside
 from stylegan_toon.checkpoint.importers import read_any
+from stylegan_toon.checkpoint.importers.rosinality import to_rosinality
 from stylegan_toon.errors import DiskError, ModelError, UsageError, shown
 from stylegan_toon.pipelines.models import sibling
 from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
 
-BUILD = {"generator": build_generator, "discriminator": build_discriminator, "encoder": build_encoder}
+BUILD = {
+    "generator": build_generator, "generator_raw": build_generator, "discriminator": build_discriminator,
+    "encoder": build_encoder,
+}  # fmt: skip
+LAYOUTS = {"stylegan-toon": ".safetensors", "rosinality": ".pt"}
 
 
 def convert(
-    source: str | Path, dest: str | Path, half: bool = False, meta: Mapping[str, Any] | None = None
+    source: str | Path,
+    dest: str | Path,
+    half: bool = False,
+    meta: Mapping[str, Any] | None = None,
+    to: str = "stylegan-toon",
+    report: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
     """Write the networks in source to dest; every one is built and compared before anything is written.
 
@@ -24,27 +37,43 @@ def convert(
             X.discriminator.safetensors; a folder (one there, or with / at its end) takes the source's name.
         half: store float16.
         meta: entries for the header, such as blend, beside those the source has.
+        to: "rosinality" writes one .pt with g_ema, and with g, d and latent_avg where source has them; a
+            discriminator in a file beside source is taken along.
+        report: is told what of source was not read.
     Returns: the files written, the generator's first.
-    Raises: ModelError for a source that cannot be read; UsageError if dest is source; DiskError.
+    Raises: ModelError for a source that cannot be read or expressed; UsageError if dest is source; DiskError.
     """
     source, target = Path(source), Path(dest)
+    if to not in LAYOUTS:
+        raise UsageError(f"no layout is called {to[:40]!r}; known: {', '.join(LAYOUTS)}")
+    if to == "rosinality" and (half or meta):
+        raise UsageError("rosinality's layout has no place for --half and --meta; leave them out")
     found = read_any(source)
     try:
         if str(dest).endswith("/") or target.is_dir():
-            name = source.name.removesuffix(".safetensors").removesuffix(".pt")
-            target = target / f"{name}.safetensors"
+            name = source.name if source.suffix not in (*LAYOUTS.values(), ".pkl", ".pth") else source.stem
+            target = target / f"{name}{LAYOUTS[to]}"
         same = target.exists() and target.samefile(source)
+        beside = sibling(source, "discriminator")
+        if to == "rosinality" and list(found) == ["generator"] and beside != source and beside.is_file():
+            found |= read_any(beside)
     except OSError as error:  # a name too long, a folder that may not be read
         raise DiskError(f"{shown(dest)} cannot be written ({error.strerror}); name another place") from None
     if same:
         raise UsageError(f"{shown(target)} is the source itself; name another file to write")
-    found.pop("generator_raw", None)  # g beside g_ema: what training went on from, worse pictures
+    if to != "rosinality":
+        found.pop("generator_raw", None)  # g beside g_ema: what training went on from, worse pictures
     for kind, checkpoint in found.items():
         if build := BUILD.get(kind):
             try:
-                build(checkpoint)
+                build(Checkpoint(kind.removesuffix("_raw"), checkpoint.config, {}, checkpoint.tensors))
             except ModelError as error:
                 raise ModelError(f"{shown(source, 60)}: {error}"[:200]) from None
+        if parts := checkpoint.meta.get("not_read"):
+            names = ", ".join(str(part)[:20] for part in parts)
+            report(f"{shown(source)}: the {kind} is read; its {names} is of a kind that is not used here")
+    if to == "rosinality":
+        return [_write_rosinality(source, target, found)]
     written = []
     for kind, checkpoint in found.items():
         checkpoint.meta |= meta or {}
@@ -52,3 +81,14 @@ def convert(
         save(path, checkpoint, half)
         written.append(path)
     return written
+
+
+def _write_rosinality(source: Path, target: Path, found: Mapping[str, Checkpoint]) -> Path:
+    try:
+        state = to_rosinality(found)
+    except ModelError as error:
+        raise ModelError(f"{shown(source, 60)}: {error}"[:200]) from None
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_aside(target, [buffer.getbuffer()])
+    return target

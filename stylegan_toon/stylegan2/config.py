@@ -24,8 +24,9 @@ class Config:
     group: int = 4  # minibatch-stddev, discriminator only
 
     def __post_init__(self) -> None:
-        if self.resolution < 8 or self.resolution & (self.resolution - 1):
-            raise ValueError(f"resolution must be a power of two from 8 up, not {self.resolution}")
+        if not 8 <= self.resolution <= 2**16 or self.resolution & (self.resolution - 1):
+            given = str(self.resolution)[:20]
+            raise ValueError(f"resolution must be a power of two from 8 to 65536, not {given}")
         if len(self.channels) != self.n_resolutions:
             raise ValueError(
                 f"{self.resolution} px needs {self.n_resolutions} channel numbers, not {len(self.channels)}"
@@ -33,6 +34,8 @@ class Config:
         counts = (*self.channels, self.z_dim, self.w_dim, self.mapping_layers, self.group)
         if not all(isinstance(count, int) and count > 0 for count in counts):
             raise ValueError(f"channels, dimensions, layers and group must be counts from 1 up, not {counts}")
+        if self.mapping_layers > 100:
+            raise ValueError(f"mapping_layers must be at most 100, not {str(self.mapping_layers)[:20]}")
 
     @property
     def n_resolutions(self) -> int:

@@ -17,13 +17,21 @@ from stylegan_toon.stylegan2.discriminator import Discriminator, ResidualBlock
 
 @dataclass(frozen=True)
 class Config:
-    """resolution, channels (from 4x4 up) of the trunk; n_layers and w_dim of the codes; rank of the head."""
+    """resolution, channels (from 4x4 up) of the trunk; n_layers and w_dim of the codes; rank of the head.
+
+    rank 0 is the head of Cartoon-StyleGAN's encoder: one linear layer from the trunk to all codes.
+    """
 
     resolution: int
     channels: tuple[int, ...]
     n_layers: int
     w_dim: int
     rank: int = 256
+
+    def __post_init__(self) -> None:
+        if 2 ** (len(self.channels) + 1) != self.resolution or self.resolution > 2**16:
+            size, count = str(self.resolution)[:20], len(self.channels)
+            raise ValueError(f"a trunk of {size} px cannot have {count} channel numbers")
 
 
 class Encoder(nn.Module):
@@ -38,11 +46,12 @@ class Encoder(nn.Module):
         widths = config.channels[::-1]
         self.from_rgb = EqualConv2d(3, widths[0], 1)
         self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in pairwise(widths))
-        self.fc = EqualLinear(widths[-1] * 16, config.rank, activate=True)
-        self.base = EqualLinear(config.rank, config.w_dim)
-        self.offsets = EqualLinear(config.rank, config.n_layers * config.w_dim)
+        self.fc = EqualLinear(widths[-1] * 16, config.rank, activate=True) if config.rank else None
+        self.base = EqualLinear(config.rank, config.w_dim) if config.rank else None
+        self.offsets = EqualLinear(config.rank or widths[-1] * 16, config.n_layers * config.w_dim)
         self.register_buffer("w_mean", torch.zeros(config.w_dim))
-        nn.init.zeros_(self.base.weight)
+        if self.base is not None:
+            nn.init.zeros_(self.base.weight)
         nn.init.zeros_(self.offsets.weight)
 
     def start_from(self, d: Discriminator) -> None:
@@ -57,6 +66,7 @@ class Encoder(nn.Module):
         y = self.from_rgb(x.to(self.compute_dtype, memory_format=torch.channels_last))
         for block in self.blocks:
             y = block(y)
-        y = self.fc(y.float().flatten(1))
-        offsets = self.offsets(y).reshape(-1, self.config.n_layers, self.config.w_dim)
-        return self.w_mean + self.base(y)[:, None] + offsets
+        y = y.float().flatten(1)
+        y = y if self.fc is None else self.fc(y)
+        w = self.w_mean if self.base is None else self.w_mean + self.base(y)[:, None]
+        return w + self.offsets(y).reshape(-1, self.config.n_layers, self.config.w_dim)

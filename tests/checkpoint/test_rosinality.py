@@ -1,5 +1,6 @@
 """Files of rosinality and Cartoon-StyleGAN: read whole or refused by name, and nothing in them runs."""
 
+import argparse
 import io
 import os
 import pickle
@@ -10,9 +11,18 @@ import numpy as np
 import pytest
 import torch
 
+from stylegan_toon.checkpoint.format import Checkpoint, load, save
 from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.checkpoint.importers.rosinality import from_rosinality
-from stylegan_toon.errors import ModelError
+from stylegan_toon.checkpoint.importers.taker import discriminator_shapes, generator_shapes
+from stylegan_toon.config import to_json
+from stylegan_toon.errors import ModelError, UsageError
+from stylegan_toon.pipelines.convert import convert
+from stylegan_toon.pipelines.models import load_encoder, load_generator
+from stylegan_toon.stylegan2.config import Config
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.files import outline
+from stylegan_toon.stylegan2.generator import Generator
 from tests.stylegan2 import reference
 
 CHANNELS = [8, 8, 6]
@@ -114,7 +124,7 @@ def test_code_in_a_file_is_never_run(tmp_path, legacy):
     torch.save({"g_ema": g_state(), "args": Evil(marker)}, path, _use_new_zipfile_serialization=not legacy)
     refused(path, "system")
     (tmp_path / "plain.pkl").write_bytes(pickle.dumps(Evil(marker)))
-    refused(tmp_path / "plain.pkl", "pickle")
+    refused(tmp_path / "plain.pkl", "asks to load posix.system")
     assert not marker.exists()
 
 
@@ -199,7 +209,103 @@ def test_what_is_no_model_is_described(tmp_path):
         (b"\n <html>", "web page"),
         (b"", "empty"),
         (b"hello", "no model file"),
-        (pickle.dumps(OrderedDict(G=1)), "pickle"),
     ):
         (tmp_path / "model.pt").write_bytes(content)
         refused(tmp_path / "model.pt", word, "rosinality")
+    (tmp_path / "model.pt").write_bytes(pickle.dumps(OrderedDict(G=1)))
+    refused(tmp_path / "model.pt", "is a pickle", "G_ema")
+
+
+def test_the_names_and_shapes_of_the_importers_are_those_of_the_networks():
+    config = Config(64, (10, 9, 8, 7, 6), z_dim=5, w_dim=4, mapping_layers=3)
+    for cls, shapes in (
+        (Generator, {**dict(generator_shapes(to_json(config))), "w_mean": (4,)}),
+        (Discriminator, dict(discriminator_shapes(list(config.channels)))),
+    ):
+        assert {name: tuple(t.shape) for name, t in outline(cls, config).state_dict().items()} == shapes
+
+
+@pytest.mark.parametrize("mean", [True, False], ids=["with latent_avg", "without"])
+def test_writing_the_layout_gives_back_every_bit(tmp_path, mean):
+    entries = {"g_ema": g_state(), "g": g_state(seed=5), "d": reference.discriminator_state(CHANNELS)}
+    if mean:
+        entries["latent_avg"] = torch.randn(16)
+    source = reference.write_pt(tmp_path / "a.pt", **entries)
+    (direct,) = convert(source, tmp_path / "b.pt", to="rosinality")
+    ours = convert(source, tmp_path / "ours.safetensors")
+    (through,) = convert(ours[0], f"{tmp_path}/folder/", to="rosinality")
+    assert through == tmp_path / "folder" / "ours.pt"
+    for path, missing in ((direct, set()), (through, {"g"})):
+        written = torch.load(path, weights_only=True)
+        assert set(written) == set(entries) - missing
+        for name in written:
+            theirs, back = entries[name], written[name]
+            if isinstance(theirs, torch.Tensor):
+                assert back.equal(theirs)
+                continue
+            assert set(back) == set(theirs)
+            assert all(back[key].equal(theirs[key]) and back[key].is_contiguous() for key in theirs)
+    rooms = [key.partition(".")[0] for key in torch.load(direct, weights_only=True)["g_ema"]]
+    assert list(dict.fromkeys(rooms)) == ["style", "input", "conv1", "to_rgb1", "convs", "to_rgbs", "noises"]
+
+
+def test_what_the_layout_cannot_say_is_refused(tmp_path):
+    pt = reference.write_pt(tmp_path / "a.pt", g_ema=g_state(), d=reference.discriminator_state(CHANNELS))
+    g, d = (load(path) for path in convert(pt, tmp_path / "a.safetensors"))
+    save(
+        tmp_path / "b.safetensors", Checkpoint(g.kind, {**g.config, "mapping_lr_mul": 0.1}, g.meta, g.tensors)
+    )
+    save(tmp_path / "c.safetensors", Checkpoint(d.kind, {**d.config, "group": 8}, d.meta, d.tensors))
+    save(tmp_path / "e.safetensors", Checkpoint("features", {}, {}, {"a": torch.ones(1)}))
+    for name, word in (("b", "learning rate"), ("c", "group"), ("e", "no generator")):
+        with pytest.raises(ModelError, match=rf"{name}\.safetensors: .*{word}"):
+            convert(tmp_path / f"{name}.safetensors", tmp_path / "out.pt", to="rosinality")
+    for wrong in ({"half": True}, {"meta": {"blend": 1}}):
+        with pytest.raises(UsageError):
+            convert(pt, tmp_path / "out.pt", to="rosinality", **wrong)
+    assert not (tmp_path / "out.pt").exists()
+
+
+@pytest.mark.parametrize(
+    "opts", [{"output_size": 16}, argparse.Namespace(output_size=16)], ids=["e4e", "pSp"]
+)
+def test_the_decoder_beside_an_encoder_is_the_generator_and_the_rest_is_told(tmp_path, opts):
+    state, mean = g_state(), torch.randn(16)
+    networks = {f"decoder.{key}": value for key, value in state.items()}
+    networks |= {
+        "encoder.input_layer.0.weight": torch.ones(4, 3, 3, 3),
+        "encoder.input_layer.1.num_batches_tracked": torch.tensor(3),
+    }
+    whole = {"state_dict": networks, "latent_avg": mean.repeat(6, 1), "opts": opts, "global_step": 7}
+    torch.save(whole, tmp_path / "e4e.pt")
+    told = []
+    (path,) = convert(tmp_path / "e4e.pt", f"{tmp_path}/out/", report=told.append)
+    assert len(told) == 1 and "encoder is of a kind that is not used here" in told[0]
+    made = load(path)
+    assert made.kind == "generator" and made.meta["not_read"] == ["encoder"]
+    assert made.tensors["w_mean"].equal(mean)
+    z = torch.randn(2, 16)
+    with torch.inference_mode():
+        picture = load_generator(path)(z, 0.5, noise="const").numpy()
+    wanted = reference.generator(state, z.numpy(), 0.5, mean)
+    assert np.abs(picture - wanted).max() < 1e-5 * np.abs(wanted).max()
+    whole["latent_avg"][2] += 1
+    torch.save(whole, tmp_path / "uneven.pt")
+    refused(tmp_path / "uneven.pt", "latent_avg")
+    torch.save({"state_dict": {"encoder.x": torch.ones(1)}}, tmp_path / "half.pt")
+    refused(tmp_path / "half.pt", "state_dict holds encoder")
+
+
+def test_the_encoder_of_cartoon_stylegan_agrees_with_the_formulas(tmp_path):
+    trunk = {k: v for k, v in reference.discriminator_state(CHANNELS).items() if k.startswith("convs.")}
+    state = {**trunk, "convs.3.weight": torch.randn(6 * 16, CHANNELS[0], 4, 4)}
+    torch.save({"e": state, "e_optim": {}}, tmp_path / "encoder_ffhq.pt")
+    (path,) = convert(tmp_path / "encoder_ffhq.pt", tmp_path / "ffhq.encoder.safetensors")
+    photos = torch.randn(2, 3, 16, 16)
+    with torch.inference_mode():
+        codes = load_encoder(path)(photos)
+    wanted = reference.cartoon_encoder(state, photos.numpy()).reshape(2, 6, 16)
+    assert codes.shape == wanted.shape and np.abs(codes.numpy() - wanted).max() < 1e-5 * np.abs(wanted).max()
+    state["convs.3.weight"] = torch.randn(95, CHANNELS[0], 4, 4)
+    torch.save({"e": state}, tmp_path / "odd.pt")
+    refused(tmp_path / "odd.pt", "95 numbers")

@@ -134,23 +134,37 @@ def equal_conv(s, name, x, stride=1, pad=0):
     return conv(x, weight / np.sqrt(weight[0].size), stride, pad)
 
 
-def discriminator(state, x):
-    """Scores [N] of pictures [N, 3, R, R]."""
-    s, x = arrays(state), x.astype(np.float64)
+def act(s, y, bias):
+    return lrelu(y + s[bias][None, :, None, None])
 
-    def act(y, bias):
-        return lrelu(y + s[bias][None, :, None, None])
 
-    x = act(equal_conv(s, "convs.0.0", x), "convs.0.1.bias")
+def trunk(s, x):
+    """fromRGB and the residual blocks: pictures to features of 4x4."""
+    x = act(s, equal_conv(s, "convs.0.0", x), "convs.0.1.bias")
     k = 1
     while f"convs.{k}.skip.1.weight" in s:
-        y = act(equal_conv(s, f"convs.{k}.conv1.0", x, pad=1), f"convs.{k}.conv1.1.bias")
+        y = act(s, equal_conv(s, f"convs.{k}.conv1.0", x, pad=1), f"convs.{k}.conv1.1.bias")
         y = equal_conv(s, f"convs.{k}.conv2.1", upfirdn(y, FIR, pad=(2, 2)), stride=2)
-        y = act(y, f"convs.{k}.conv2.2.bias")
+        y = act(s, y, f"convs.{k}.conv2.2.bias")
         skip = equal_conv(s, f"convs.{k}.skip.1", upfirdn(x, FIR, pad=(1, 1)), stride=2)
         x = (y + skip) / np.sqrt(2)
         k += 1
-    x = act(equal_conv(s, "final_conv.0", stddev_channel(x), pad=1), "final_conv.1.bias")
+    return x
+
+
+def cartoon_encoder(state, x):
+    """Codes [N, L * D] of pictures: the trunk, then a 4x4 convolution without padding."""
+    s = arrays(state)
+    x = trunk(s, x.astype(np.float64))
+    head = max(int(key.split(".")[1]) for key in s)
+    return equal_conv(s, f"convs.{head}", x)[:, :, 0, 0]
+
+
+def discriminator(state, x):
+    """Scores [N] of pictures [N, 3, R, R]."""
+    s = arrays(state)
+    x = trunk(s, x.astype(np.float64))
+    x = act(s, equal_conv(s, "final_conv.0", stddev_channel(x), pad=1), "final_conv.1.bias")
     x = lrelu(linear(x.reshape(len(x), -1), s["final_linear.0.weight"], s["final_linear.0.bias"]))
     return linear(x, s["final_linear.1.weight"], s["final_linear.1.bias"])[:, 0]
 

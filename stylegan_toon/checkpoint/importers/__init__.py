@@ -4,12 +4,12 @@ from pathlib import Path
 
 from stylegan_toon.checkpoint import format
 from stylegan_toon.checkpoint.format import Checkpoint, read_regular
-from stylegan_toon.checkpoint.importers import torch_file
+from stylegan_toon.checkpoint.importers import nvidia, torch_file
 from stylegan_toon.checkpoint.importers.rosinality import from_rosinality
 from stylegan_toon.errors import ModelError, shown
 
-READ = "read are stylegan-toon's safetensors and rosinality's or Cartoon-StyleGAN's .pt"
-MAX_TORCH_BYTES = 4 << 30  # a 1024 px checkpoint with both optimisers has about 0.7 GB
+READ = "read are safetensors of stylegan-toon, .pt of rosinality's family, .pkl of NVIDIA"
+MAX_FOREIGN_BYTES = 4 << 30  # a 1024 px checkpoint with both optimisers has about 0.7 GB
 
 
 def read_any(path: str | Path) -> dict[str, Checkpoint]:
@@ -18,11 +18,14 @@ def read_any(path: str | Path) -> dict[str, Checkpoint]:
     Raises: ModelError, one line naming the file, for whatever cannot be read.
     """
     data = read_regular(path)
-    if torch_file.is_torch_file(data):
+    foreign = torch_file.is_torch_file(data)
+    if foreign or nvidia.is_nvidia_file(data):
         try:
-            if len(data) > MAX_TORCH_BYTES:
-                raise ModelError(f"is above the limit of {MAX_TORCH_BYTES} bytes for a torch file")
-            return from_rosinality(torch_file.read(data))
+            if len(data) > MAX_FOREIGN_BYTES:
+                raise ModelError(f"is above the limit of {MAX_FOREIGN_BYTES} bytes for such a file")
+            if foreign:
+                return from_rosinality(torch_file.read(data))
+            return nvidia.from_nvidia(nvidia.read(data))
         except ModelError as error:
             raise ModelError(f"{shown(path, 60)}: {error}"[:200]) from None
     if data[8:9] == b"{":
@@ -37,6 +40,4 @@ def _describe(data: bytes) -> str:
         return "empty"
     if start.startswith((b"<!", b"<html", b"<head", b"<?xml")):
         return "a web page, probably a failed download"
-    if data[:1] == b"\x80" and 2 <= data[1] <= 5:
-        return "a Python pickle, which could run code"
     return "no model file"

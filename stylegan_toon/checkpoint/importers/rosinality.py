@@ -1,13 +1,14 @@
-"""rosinality/stylegan2-pytorch and Cartoon-StyleGAN checkpoints, read by renaming.
+"""rosinality/stylegan2-pytorch and what was made from it, read and written by renaming.
 
-Top level: g, d, g_ema, latent_avg, args, ada_aug_p and the optimisers. Sizes, channels, latent width and
-mapping depth are read from the tensors' shapes. Source: rosinality/stylegan2-pytorch, model.py and train.py.
+Top level of a training file: g, d, g_ema, latent_avg, args, ada_aug_p and the optimisers; of an encoder of
+Cartoon-StyleGAN: e; of e4e, pSp and StyleCLIP's mapper: state_dict with decoder.* and encoder.* or mapper.*,
+latent_avg, opts. Sizes, channels, latent width and mapping depth are read from the tensors' shapes.
+Source: rosinality/stylegan2-pytorch, model.py and train.py; Cartoon-StyleGAN, model.py (Encoder).
 """
 
 import math
 import re
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -16,132 +17,122 @@ from torch import Tensor
 
 from cuda_ops import fused_bias_act, setup_filter
 from stylegan_toon.checkpoint.format import Checkpoint
+from stylegan_toon.checkpoint.importers.taker import (
+    MAX_BLOCKS,
+    Taker,
+    discriminator_shapes,
+    generator_shapes,
+    owned,
+    trunk_shapes,
+)
 from stylegan_toon.errors import ModelError
 
-IGNORED = ("args", "g_optim", "d_optim", "ada_aug_p")
+IGNORED = ("args", "g_optim", "d_optim", "e_optim", "ada_aug_p")
+BESIDE_STATE = (
+    "opts", "global_step", "optimizer", "best_val_loss", "discriminator_state_dict",
+    "discriminator_optimizer_state_dict",
+)  # fmt: skip
 LR_MUL = 0.01  # lr_mlp of rosinality's Generator; it is in no shape, and no one changes it
+GROUP = 4
 W_SAMPLES, W_SEED = 10_000, 0
-
-
-class _Taker:
-    """A state dict from which keys are taken one by one, so that what is left over can be named."""
-
-    def __init__(self, state: Any, what: str):
-        if not isinstance(state, Mapping):
-            raise ModelError(f"{what!r} is no state dict but {type(state).__name__}; name another file")
-        self.state, self.what = dict(state), what
-
-    def shape(self, key: str, ndim: int) -> tuple[int, ...]:
-        """The shape of the tensor under key, which must have ndim axes."""
-        tensor = self.state.get(key)
-        if tensor is None:
-            raise ModelError(f"key {self.what}.{key} is missing; it is no StyleGAN2 in rosinality's layout")
-        if not isinstance(tensor, Tensor) or tensor.ndim != ndim or not tensor.is_floating_point():
-            raise ModelError(f"key {self.what}.{key} is no floating tensor of {ndim} axes; name another file")
-        return tuple(tensor.shape)
-
-    def take(self, key: str, *shape: int) -> Tensor:
-        """Remove and return the tensor under key, which must have this shape."""
-        found = self.shape(key, len(shape))
-        if found != shape:
-            raise ModelError(f"key {self.what}.{key} is {list(found)}, wanted {list(shape)}")
-        return self.state.pop(key).detach().float()
-
-    def drop_fir(self, key: str, gain: float) -> None:
-        """Remove the FIR kernel under key, which if present must be the one that the networks here build."""
-        kernel, wanted = self.state.pop(key, None), setup_filter(gain=gain)
-        if kernel is None:
-            return
-        if (
-            not isinstance(kernel, Tensor)
-            or kernel.shape != wanted.shape
-            or not torch.allclose(kernel.float(), wanted, atol=1e-5)
-        ):
-            raise ModelError(f"{self.what}.{key} is not the filter [1, 3, 3, 1]; other filters are not read")
-
-    def last(self, room: str) -> int:
-        """The highest i of all keys `room.i.*`, or -1; a gap below it is then a missing key."""
-        found = (re.match(rf"{room}\.(\d{{1,3}})\.", str(key)) for key in self.state)
-        return max((int(match[1]) for match in found if match), default=-1)
-
-    def finish(self) -> None:
-        """Raises: ModelError listing what was not taken."""
-        if self.state:
-            names = ", ".join(str(key)[:40] for key in list(self.state)[:3])
-            more = f" and {len(self.state) - 3} more" if len(self.state) > 3 else ""
-            raise ModelError(f"{self.what} holds keys that no StyleGAN2 has: {names}{more}")
+ORDER = ("style", "input", "conv1", "to_rgb1", "convs", "to_rgbs", "noises")
 
 
 def from_rosinality(state: Mapping[str, Any]) -> dict[str, Checkpoint]:
     """Turn a rosinality checkpoint into ours.
 
     Args:
-        state: {"g_ema", "g", "d", "latent_avg", ...}, any of them absent but not both g and g_ema and d.
-    Returns: {"generator", "generator_raw", "discriminator"}, those that are there: generator is g_ema, or g
-        without it; generator_raw is g beside a g_ema. w_mean is latent_avg where it belongs to that
-        generator, else the mean over W_SAMPLES draws of a fixed seed.
+        state: {"g_ema", "g", "d", "e", "latent_avg", ...}, any of them absent but not all networks; or
+            {"state_dict", "latent_avg", ...}.
+    Returns: {"generator", "generator_raw", "discriminator", "encoder"}, those that are there: generator is
+        g_ema, or g without it; generator_raw is g beside a g_ema. w_mean is latent_avg where it belongs to
+        that generator, else the mean over W_SAMPLES draws of a fixed seed. Networks of a state_dict that
+        are not read stand in the generator's meta, as not_read.
     Raises: ModelError naming the key that is missing, left over or of a wrong shape.
     """
-    left = [key for key in state if key not in (*IGNORED, "g", "d", "g_ema", "latent_avg")]
-    if not any(key in state for key in ("g", "g_ema", "d")):
-        raise ModelError("holds none of g_ema, g, d; rosinality's and Cartoon-StyleGAN's .pt are read")
+    if "state_dict" in state:
+        return _from_state_dict(state)
+    left = [key for key in state if key not in (*IGNORED, "g", "d", "e", "g_ema", "latent_avg")]
+    if not any(key in state for key in ("g", "g_ema", "d", "e")):
+        raise ModelError("holds none of g_ema, g, d, e; rosinality's and Cartoon-StyleGAN's .pt are read")
     if left:
         raise ModelError(f"holds entries that are not read: {', '.join(str(key)[:40] for key in left[:3])}")
     found: dict[str, Checkpoint] = {}
     best = "g_ema" if "g_ema" in state else "g"
     if best in state:
-        found["generator"] = _generator(_Taker(state[best], best), state.get("latent_avg"))
+        found["generator"] = _generator(Taker(state[best], best), state.get("latent_avg"))
     if best == "g_ema" and "g" in state:
-        found["generator_raw"] = _generator(_Taker(state["g"], "g"), None)
+        found["generator_raw"] = _generator(Taker(state["g"], "g"), None)
     if "d" in state:
-        found["discriminator"] = _discriminator(_Taker(state["d"], "d"))
+        found["discriminator"] = _discriminator(Taker(state["d"], "d"))
+    if "e" in state:
+        found["encoder"] = _encoder(Taker(state["e"], "e"))
     return found
 
 
-def _generator(source: _Taker, latent_avg: Any) -> Checkpoint:
-    depth, blocks = max(source.last("style"), 1), max(source.last("to_rgbs"), 0) + 1
+def to_rosinality(found: Mapping[str, Checkpoint]) -> dict[str, Any]:
+    """The entries of a rosinality file: g_ema, g and d, those that are there, and latent_avg.
+
+    A mean of w that was sampled on reading is left out again. Tensors are float32 and share no memory.
+    Raises: ModelError for a network that the layout cannot express.
+    """
+    state: dict[str, Any] = {}
+    for kind, key in (("generator", "g_ema"), ("generator_raw", "g")):
+        if kind in found:
+            state[key] = _generator_state(found[kind])
+    if "discriminator" in found:
+        checkpoint = found["discriminator"]
+        if checkpoint.config.get("group", GROUP) != GROUP:
+            raise ModelError(f"a minibatch-stddev group other than {GROUP} cannot be written in this layout")
+        state["d"] = _discriminator_state(checkpoint)
+    if not state:
+        raise ModelError("holds no generator and no discriminator to write in rosinality's layout")
+    if "generator" in found and found["generator"].meta.get("w_mean") != "sampled":
+        state["latent_avg"] = _float(found["generator"].tensors["w_mean"])
+    return state
+
+
+def _from_state_dict(state: Mapping[str, Any]) -> dict[str, Checkpoint]:
+    left = [key for key in state if key not in ("state_dict", "latent_avg", *BESIDE_STATE)]
+    if left:
+        raise ModelError(f"holds entries that are not read: {', '.join(str(key)[:40] for key in left[:3])}")
+    networks: dict[str, dict[str, Any]] = {}
+    for key, value in Taker(state["state_dict"], "state_dict").state.items():
+        room, _, name = str(key).partition(".")
+        networks.setdefault(room, {})[name] = value
+    if "decoder" not in networks or not set(networks) <= {"decoder", "encoder", "mapper"}:
+        rooms = ", ".join(room[:20] for room in list(networks)[:4])
+        raise ModelError(f"state_dict holds {rooms or 'nothing'}; the decoder of e4e's and pSp's is read")
+    mean = state.get("latent_avg")
+    if isinstance(mean, Tensor) and mean.ndim == 2 and len(mean) and bool((mean == mean[0]).all()):
+        mean = mean[0]  # their loaders repeat it for every layer
+    generator = _generator(Taker(networks.pop("decoder"), "decoder"), mean)
+    generator.meta["not_read"] = sorted(networks)
+    return {"generator": generator}
+
+
+def _generator(source: Taker, latent_avg: Any) -> Checkpoint:
+    depth = max(source.last(r"style\.(\d{1,3})\."), 1)
+    blocks = max(source.last(r"to_rgbs\.(\d{1,3})\."), 0) + 1
+    if blocks > MAX_BLOCKS:
+        raise ModelError(f"{source.what} has {blocks} blocks; it is no StyleGAN2 in rosinality's layout")
     w_dim, z_dim = source.shape("style.1.weight", 2)
     widths = [source.shape("conv1.conv.weight", 5)[1]]
     widths += [source.shape(f"convs.{2 * k + 1}.conv.weight", 5)[1] for k in range(blocks)]
     config = {"resolution": 4 * 2**blocks, "channels": widths, "z_dim": z_dim, "w_dim": w_dim,
               "mapping_layers": depth, "mapping_lr_mul": LR_MUL}  # fmt: skip
     out: dict[str, Tensor] = {}
-    for i in range(depth):
-        out[f"mapping.layers.{i}.weight"] = source.take(f"style.{i + 1}.weight", w_dim, w_dim if i else z_dim)
-        out[f"mapping.layers.{i}.bias"] = source.take(f"style.{i + 1}.bias", w_dim)
-    out["synthesis.const"] = source.take("input.input", 1, widths[0], 4, 4)[0]
-
-    def modulated(theirs: str, ours: str, n_in: int, n_out: int, kernel: int) -> None:
-        out[f"{ours}.conv.weight"] = source.take(f"{theirs}.conv.weight", 1, n_out, n_in, kernel, kernel)[0]
-        out[f"{ours}.conv.affine.weight"] = source.take(f"{theirs}.conv.modulation.weight", n_in, w_dim)
-        out[f"{ours}.conv.affine.bias"] = source.take(f"{theirs}.conv.modulation.bias", n_in)
-
-    def styled(theirs: str, ours: str, n_in: int, n_out: int, layer: int) -> None:
-        size = 4 * 2 ** ((layer + 1) // 2)
-        modulated(theirs, ours, n_in, n_out, 3)
-        out[f"{ours}.noise_strength"] = source.take(f"{theirs}.noise.weight", 1)[0]
-        out[f"{ours}.bias"] = source.take(f"{theirs}.activate.bias", n_out)
-        out[f"{ours}.noise_const"] = source.take(f"noises.noise_{layer}", 1, 1, size, size)[0, 0]
-
-    def to_rgb(theirs: str, ours: str, n_in: int) -> None:
-        modulated(theirs, ours, n_in, 3, 1)
-        out[f"{ours}.bias"] = source.take(f"{theirs}.bias", 1, 3, 1, 1).flatten()
-
-    styled("conv1", "synthesis.blocks.0.conv1", widths[0], widths[0], 0)
-    to_rgb("to_rgb1", "synthesis.blocks.0.to_rgb", widths[0])
-    for k in range(blocks):
-        n_in, n_out, ours = widths[k], widths[k + 1], f"synthesis.blocks.{k + 1}"
-        styled(f"convs.{2 * k}", f"{ours}.conv0", n_in, n_out, 2 * k + 1)
-        styled(f"convs.{2 * k + 1}", f"{ours}.conv1", n_out, n_out, 2 * k + 2)
-        to_rgb(f"to_rgbs.{k}", f"{ours}.to_rgb", n_out)
-        source.drop_fir(f"convs.{2 * k}.conv.blur.kernel", 4)
-        source.drop_fir(f"to_rgbs.{k}.upsample.kernel", 4)
+    for ours, shape in generator_shapes(config):
+        theirs, axes = _their_generator(ours, shape)
+        out[ours] = source.take(theirs, axes).reshape(shape)
+    for key in _generator_kernels(blocks):
+        source.drop_fir(key, 4)
     source.finish()
     if latent_avg is None:
         out["w_mean"] = _mean_w([(out[f"mapping.layers.{i}.weight"], out[f"mapping.layers.{i}.bias"])
                                  for i in range(depth)])  # fmt: skip
-    elif isinstance(latent_avg, Tensor) and latent_avg.numel() == w_dim and latent_avg.is_floating_point():
-        out["w_mean"] = latent_avg.detach().float().flatten()
+    elif isinstance(latent_avg, Tensor) and latent_avg.numel() == w_dim:
+        out["w_mean"] = owned(latent_avg.flatten(), "latent_avg")
     else:
         raise ModelError(f"latent_avg is no vector of {w_dim} numbers; remove it or name another file")
     meta = {"imported_from": "rosinality", "weights": source.what,
@@ -149,33 +140,116 @@ def _generator(source: _Taker, latent_avg: Any) -> Checkpoint:
     return Checkpoint("generator", config, meta, out)
 
 
-def _discriminator(source: _Taker) -> Checkpoint:
-    blocks = max(source.last("convs"), 1)
+def _discriminator(source: Taker) -> Checkpoint:
+    channels = _trunk_channels(source)
+    out = {}
+    for ours, shape in discriminator_shapes(channels):
+        out[ours] = source.take(_their_discriminator(ours), shape)
+    for key in _discriminator_kernels(len(channels) - 1):
+        source.drop_fir(key, 1)
+    source.finish()
+    config = {"resolution": 2 * 2 ** len(channels), "channels": channels, "group": GROUP}
+    return Checkpoint("discriminator", config, {"imported_from": "rosinality", "weights": source.what}, out)
+
+
+def _encoder(source: Taker) -> Checkpoint:
+    """Cartoon-StyleGAN's: a discriminator's trunk, then one 4x4 convolution to all codes, without a bias."""
+    channels = _trunk_channels(source)
+    n_layers, head = 2 * len(channels), f"convs.{len(channels)}.weight"
+    codes = source.shape(head, 4)[0]
+    if codes % n_layers:
+        raise ModelError(f"key e.{head} gives {codes} numbers, which are no {n_layers} codes")
+    out = {}
+    for ours, shape in trunk_shapes(channels):
+        out[ours] = source.take(_their_discriminator(ours), shape)
+    out["offsets.weight"] = source.take(head, (codes, channels[0], 4, 4)).reshape(codes, -1)
+    out["offsets.bias"] = torch.zeros(codes)
+    out["w_mean"] = torch.zeros(codes // n_layers)
+    for key in _discriminator_kernels(len(channels) - 1):
+        source.drop_fir(key, 1)
+    source.finish()
+    config = {"resolution": 2 * 2 ** len(channels), "channels": channels, "n_layers": n_layers,
+              "w_dim": codes // n_layers, "rank": 0}  # fmt: skip
+    return Checkpoint("encoder", config, {"imported_from": "Cartoon-StyleGAN", "weights": source.what}, out)
+
+
+def _trunk_channels(source: Taker) -> list[int]:
+    blocks = max(source.last(r"convs\.(\d{1,3})\.skip\."), 1)
+    if blocks > MAX_BLOCKS:
+        raise ModelError(f"{source.what} has {blocks} blocks; it is no StyleGAN2 in rosinality's layout")
     widths = [source.shape("convs.0.0.weight", 4)[0]]
     widths += [source.shape(f"convs.{k}.skip.1.weight", 4)[0] for k in range(1, blocks + 1)]
-    out = {
-        "from_rgb.weight": source.take("convs.0.0.weight", widths[0], 3, 1, 1),
-        "from_rgb.bias": source.take("convs.0.1.bias", widths[0]),
-    }
-    for k, (n_in, n_out) in enumerate(pairwise(widths), start=1):
-        ours, theirs = f"blocks.{k - 1}", f"convs.{k}"
-        out[f"{ours}.conv0.weight"] = source.take(f"{theirs}.conv1.0.weight", n_in, n_in, 3, 3)
-        out[f"{ours}.conv0.bias"] = source.take(f"{theirs}.conv1.1.bias", n_in)
-        out[f"{ours}.conv1.weight"] = source.take(f"{theirs}.conv2.1.weight", n_out, n_in, 3, 3)
-        out[f"{ours}.conv1.bias"] = source.take(f"{theirs}.conv2.2.bias", n_out)
-        out[f"{ours}.skip.weight"] = source.take(f"{theirs}.skip.1.weight", n_out, n_in, 1, 1)
-        source.drop_fir(f"{theirs}.conv2.0.kernel", 1)
-        source.drop_fir(f"{theirs}.skip.0.kernel", 1)
-    last = widths[-1]
-    out["final_conv.weight"] = source.take("final_conv.0.weight", last, last + 1, 3, 3)
-    out["final_conv.bias"] = source.take("final_conv.1.bias", last)
-    out["fc.weight"] = source.take("final_linear.0.weight", last, last * 16)
-    out["fc.bias"] = source.take("final_linear.0.bias", last)
-    out["out.weight"] = source.take("final_linear.1.weight", 1, last)
-    out["out.bias"] = source.take("final_linear.1.bias", 1)
-    source.finish()
-    config = {"resolution": 4 * 2**blocks, "channels": widths[::-1], "group": 4}
-    return Checkpoint("discriminator", config, {"imported_from": "rosinality", "weights": source.what}, out)
+    return widths[::-1]
+
+
+def _their_generator(ours: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+    """rosinality's name for a tensor of our generator, and the shape it has there."""
+    if match := re.fullmatch(r"mapping\.layers\.(\d+)\.(\w+)", ours):
+        return f"style.{int(match[1]) + 1}.{match[2]}", shape
+    if ours == "synthesis.const":
+        return "input.input", (1, *shape)
+    match = re.fullmatch(r"synthesis\.blocks\.(\d+)\.(conv0|conv1|to_rgb)\.([\w.]+)", ours)
+    assert match is not None, ours
+    k, layer, part = int(match[1]), match[2], match[3]
+    number = 2 * k - 2 + (layer == "conv1")
+    if layer == "to_rgb":
+        room = f"to_rgbs.{k - 1}" if k else "to_rgb1"
+    else:
+        room = f"convs.{number}" if k else "conv1"
+    if part == "noise_const":
+        return f"noises.noise_{number + 1}", (1, 1, *shape)
+    if part == "noise_strength":
+        return f"{room}.noise.weight", (1,)
+    if part == "conv.weight":
+        return f"{room}.conv.weight", (1, *shape)
+    if part == "bias":
+        return (f"{room}.bias", (1, 3, 1, 1)) if layer == "to_rgb" else (f"{room}.activate.bias", shape)
+    return f"{room}.{part.replace('affine', 'modulation')}", shape
+
+
+def _their_discriminator(ours: str) -> str:
+    """rosinality's name for a tensor of our discriminator; the shapes are the same."""
+    room, _, part = ours.rpartition(".")
+    if match := re.fullmatch(r"blocks\.(\d+)\.(\w+)", room):
+        layer, at = {"conv0": ("conv1", 0), "conv1": ("conv2", 1), "skip": ("skip", 1)}[match[2]]
+        return f"convs.{int(match[1]) + 1}.{layer}.{at + (part == 'bias')}.{part}"
+    if room in ("from_rgb", "final_conv"):
+        return f"{'convs.0' if room == 'from_rgb' else room}.{int(part == 'bias')}.{part}"
+    return f"final_linear.{0 if room == 'fc' else 1}.{part}"
+
+
+def _generator_kernels(blocks: int) -> list[str]:
+    """The names of the FIR kernels, all of gain 4."""
+    rooms = ("convs.{1}.conv.blur.kernel", "to_rgbs.{0}.upsample.kernel")
+    return [room.format(k, 2 * k) for k in range(blocks) for room in rooms]
+
+
+def _discriminator_kernels(blocks: int) -> list[str]:
+    """The names of the FIR kernels, all of gain 1."""
+    return [f"convs.{k}.{layer}.0.kernel" for k in range(1, blocks + 1) for layer in ("conv2", "skip")]
+
+
+def _generator_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    config = checkpoint.config
+    if config.get("mapping_lr_mul", LR_MUL) != LR_MUL:
+        raise ModelError(f"a mapping learning rate other than {LR_MUL} cannot be written in this layout")
+    state = {}
+    for ours, shape in generator_shapes({"z_dim": 512, "w_dim": 512, "mapping_layers": 8, **config}):
+        theirs, axes = _their_generator(ours, shape)
+        state[theirs] = _float(checkpoint.tensors[ours]).reshape(axes)
+    for key in _generator_kernels(len(config["channels"]) - 1):
+        state[key] = setup_filter(gain=4)
+    return dict(sorted(state.items(), key=lambda item: ORDER.index(item[0].partition(".")[0])))
+
+
+def _discriminator_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    channels, tensors = checkpoint.config["channels"], checkpoint.tensors
+    state = {_their_discriminator(name): _float(tensors[name]) for name, _ in discriminator_shapes(channels)}
+    return state | {key: setup_filter() for key in _discriminator_kernels(len(channels) - 1)}
+
+
+def _float(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
 
 
 def _mean_w(layers: list[tuple[Tensor, Tensor]]) -> Tensor:
