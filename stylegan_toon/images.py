@@ -202,15 +202,19 @@ def _upright(picture: Image.Image) -> Image.Image:
 
 def _to_rgb(picture: Image.Image, white: float | None) -> Image.Image:
     """As read_image; in bands, so that a large picture exists twice and not five times."""
-    bands = partial(_bands, picture)
+    bands, profile = partial(_bands, picture), picture.info.get("icc_profile")
+    clear = picture.has_transparency_data or picture.mode in ("La", "RGBa", "PA")
+    if picture.mode == "RGB" and not clear and not profile:
+        out = picture.copy()  # leaves the file behind
+        out.info = {}
+        return out
     out = Image.new("RGB", picture.size, "white")
     if picture.mode.startswith(("I", "F")):
         white = _white(bands(), picture.mode) if white is None else white
         for top, part in bands():
             out.paste(Image.fromarray(_grey_to_uint8(part, white)), (0, top))
         return out
-    to_srgb = _srgb_converter(picture.info.get("icc_profile"))
-    clear = picture.has_transparency_data or picture.mode in ("La", "RGBa", "PA")
+    to_srgb = _srgb_converter(profile)
     for top, part in bands():
         if part.mode == "La":
             part = part.convert("LA")

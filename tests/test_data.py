@@ -59,9 +59,9 @@ def test_a_broken_picture_is_named(tmp_path, content):
 
 
 def test_nothing_there_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="no pictures"):
+    with pytest.raises(InputError, match="no picture in folder"):
         load_pictures([tmp_path], 8)
-    with pytest.raises(InputError, match="not a folder or ZIP"):
+    with pytest.raises(InputError, match="no folder or file"):
         load_pictures([tmp_path / "absent.zip"], 8)
 
 

@@ -52,8 +52,10 @@ class _Taker:
         kernel, wanted = self.state.pop(key, None), setup_filter(gain=gain)
         if kernel is None:
             return
-        if not isinstance(kernel, Tensor) or kernel.shape != wanted.shape or not torch.allclose(
-            kernel.float(), wanted, atol=1e-5
+        if (
+            not isinstance(kernel, Tensor)
+            or kernel.shape != wanted.shape
+            or not torch.allclose(kernel.float(), wanted, atol=1e-5)
         ):
             raise ModelError(f"{self.what}.{key} is not the filter [1, 3, 3, 1]; other filters are not read")
 

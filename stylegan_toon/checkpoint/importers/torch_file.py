@@ -71,8 +71,10 @@ def check_tensor(name: str, tensor: Tensor, file_size: int) -> None:
     if tensor.dtype not in FLOATS:
         raise ModelError(f"{what} is {tensor.dtype}; save it as float32")
     size = tensor.untyped_storage().nbytes()
-    reach = tensor.storage_offset() + 1 + sum(
-        (n - 1) * stride for n, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    reach = (
+        tensor.storage_offset()
+        + 1
+        + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
     )
     inside = tensor.numel() * tensor.itemsize <= size and reach * tensor.itemsize <= size <= file_size
     if tensor.numel() and not inside:
