@@ -1,13 +1,14 @@
 """Pictures in and out: files, PIL, uint8, float [N, 3, H, W] in [-1, 1]. The only uint8 <-> float borders."""
 
 import io
+import logging
 import os
 import secrets
 import stat
 import struct
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from stylegan_toon.errors import DiskError, InputError, shown
+
+# Pillow logs remarks on broken files to stderr, where an error is one line.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Formats are named: the rest of Pillow's list is rarely needed and often attacked (EPS, FITS, PSD ...).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
@@ -110,7 +114,8 @@ def read_image(data: bytes, name: str) -> Image.Image:
             warnings.simplefilter("ignore")  # Pillow's remarks on size and odd EXIF
             with Image.open(_Metered(data), formats=formats) as picture:
                 _check_work(picture, data, name)
-                picture.load()
+                with _mute() if picture.format == "TIFF" else nullcontext():
+                    picture.load()
                 white = 65535.0 if picture.format == "PPM" else None  # such files say what their white is
                 return _to_rgb(_upright(picture), white)
     except (InputError, MemoryError):
@@ -139,6 +144,23 @@ class _Metered(io.BytesIO):
         if self.reads < 0 or self.left < 0:
             raise ValueError("this file is made to be read for ever")
         return piece
+
+
+@contextmanager
+def _mute() -> Iterator[None]:
+    """Nothing comes through to stderr, where libtiff itself remarks on broken files."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no stderr
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _check_work(picture: Image.Image, data: bytes, name: str) -> None:
