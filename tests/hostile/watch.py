@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 RUNS = (
     "exec", "compile", "subprocess.", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "os.fork",
     "os.startfile", "ctypes.", "socket.", "pickle.", "marshal.", "import",
@@ -48,6 +50,7 @@ def watched(folder: Path | None = None) -> Iterator[list[str]]:
 
     What the program imports late must have been imported before.
     """
+    Image.init()  # imports the decoders
     _seen.clear()
     _inside.append(folder)
     try:
