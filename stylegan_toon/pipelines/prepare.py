@@ -45,7 +45,8 @@ class Config:
     min_score: of a face, 0 to 1.
     min_size: shortest side of the square in pixels of the source; None is half of size.
     max_outside: largest part of a face's square that may lie outside the photo and be mirrored there.
-    near: pictures whose perceptual hashes differ in so many of 255 bits or fewer are the same; 0 keeps all.
+    near: photos, or their squares, whose perceptual hashes differ in so many of 255 bits or fewer are the
+        same, and the first stays; 0 keeps all.
     format: png, webp or jpg.
     """
 
@@ -131,7 +132,8 @@ def _fill(
     quiet: bool,
 ) -> Prepared:
     seen: dict[str, str] = {}
-    hashes: dict[str, int] = {}
+    photos: dict[str, int] = {}
+    squares: dict[str, int] = {}
     for where, name, read in tqdm(_all(sources), unit="picture", disable=True if quiet else None):
         origin: dict[str, object] = {"source": where, "member": name}
 
@@ -153,14 +155,19 @@ def _fill(
             drop("broken", error=str(error))
             continue
         seen[digest] = name
+        # Two sizes of one photo are aligned a little differently: the whole photo tells more than the square.
+        whole = perceptual_hash(photo)
+        if twin := _twin(whole, photos, config.near):
+            drop("near", of=twin)
+            continue
+        first = f"{len(made.pictures):05d}.{config.format}"
         for square, face in _squares(photo, config, drop):
             code = perceptual_hash(square)
-            twin = next((n for n, other in hashes.items() if (code ^ other).bit_count() <= config.near), None)
-            if config.near and twin:
+            if twin := _twin(code, squares, config.near):
                 drop("near", of=twin, **face)
                 continue
             file = f"{len(made.pictures):05d}.{config.format}"
-            hashes[file] = code
+            squares[file], photos[first] = code, whole
             _write(pack, file, _encoded(square, config.format))
             made.pictures.append({"file": file, **origin, **face, "hash": f"{code:064x}"})
     return made
@@ -230,6 +237,13 @@ def perceptual_hash(picture: Image.Image) -> int:
     grey = picture.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.LANCZOS)
     waves = (_waves() @ np.asarray(grey, np.float64) @ _waves().T).ravel()[1:].round(6)
     return int("".join("01"[int(bit)] for bit in waves > np.median(waves)), 2)
+
+
+def _twin(code: int, others: dict[str, int], near: int) -> str | None:
+    """The first of the others that is the same but for near bits, if near is not 0."""
+    if not near:
+        return None
+    return next((name for name, other in others.items() if (code ^ other).bit_count() <= near), None)
 
 
 def _encoded(picture: Image.Image, kind: str) -> bytes:
