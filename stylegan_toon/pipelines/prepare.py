@@ -65,6 +65,7 @@ class Prepared:
     """What became of the sources: as much as the manifest in the ZIP says."""
 
     path: Path
+    read: int = 0  # files that were looked at, good or bad
     pictures: list[dict[str, object]] = field(default_factory=list)
     dropped: list[dict[str, object]] = field(default_factory=list)
 
@@ -103,7 +104,7 @@ def prepare(
         try:
             with aside.open("xb") as file, zipfile.ZipFile(file, "w") as pack:
                 made = _fill(pack, sources, Prepared(out), config, leaves_out(exclude), problem, quiet)
-                broken, read = made.counts().get("broken", 0), len(_read_sources(made))
+                broken, read = made.counts().get("broken", 0), made.read
                 if broken > MAX_BROKEN * read:
                     raise InputError(
                         f"{broken} of {read} pictures are broken, more than a tenth; remove them first"
@@ -143,6 +144,7 @@ def _fill(
         if left_out(name):
             drop("excluded")
             continue
+        made.read += 1
         try:
             data = read()
             origin["sha256"] = digest = hashlib.sha256(data).hexdigest()
@@ -177,12 +179,6 @@ def _all(sources: Sequence[str | Path]) -> Iterator[tuple[str, str, Read]]:
     for source in map(Path, sources):
         for name, read in pictures(source):
             yield source.resolve().name, name, read
-
-
-def _read_sources(made: Prepared) -> set[tuple[object, object]]:
-    """All members that were to be read; one may have given several pictures."""
-    entries = [*made.pictures, *(entry for entry in made.dropped if entry["why"] != "excluded")]
-    return {(entry["source"], entry["member"]) for entry in entries}
 
 
 def _squares(

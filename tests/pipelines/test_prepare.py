@@ -16,7 +16,7 @@ from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
 from stylegan_toon.data import load_pictures
 from stylegan_toon.faces.detect import find_faces
-from stylegan_toon.pipelines.prepare import perceptual_hash
+from stylegan_toon.pipelines.prepare import Config, perceptual_hash, prepare
 from tests.hostile import archives, pictures
 
 PORTRAIT = Path(__file__).parents[2] / "samples" / "nasa_astronaut.png"
@@ -157,6 +157,20 @@ def test_up_to_a_tenth_may_be_broken_and_is_named(toon, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     assert toon("prepare", "in", "set.zip", "--no-align", "--size", "32", "--exclude", "x?.*")[0] == 0
     assert set(reasons(tmp_path / "set.zip").values()) == {"excluded"}
+
+
+def test_what_is_stopped_leaves_the_older_set_and_no_litter(tmp_path):
+    drawings(tmp_path / "in", 3)
+    (tmp_path / "in" / "002.png").write_bytes(b"")
+    (tmp_path / "set.zip").write_text("older")
+
+    def stop(text):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare([tmp_path / "in"], tmp_path / "set.zip", Config(32, align=False), problem=stop, quiet=True)
+    assert (tmp_path / "set.zip").read_text() == "older"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "set.zip"]
 
 
 def test_many_broken_pictures_are_counted_not_listed(toon, tmp_path):
