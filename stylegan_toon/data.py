@@ -1,10 +1,8 @@
-"""Training pictures: folders and ZIPs read in place, decoded once, drawn in an order that is a function of
-(seed, step)."""
+"""Training pictures: folders, ZIPs and TARs read in place, decoded once, drawn in an order that is a function
+of (seed, step)."""
 
 import fnmatch
-import io
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,70 +10,70 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stylegan_toon.errors import InputError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-FORMATS = ["PNG", "JPEG", "WEBP", "BMP"]
-
-
-def members(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, bytes) of the pictures in a folder (searched deeply) or ZIP, in name order.
-
-    Raises: InputError if source is neither, or not readable as a ZIP.
-    """
-    if source.is_dir():
-        for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
-            yield path.relative_to(source).as_posix(), path.read_bytes()
-        return
-    try:
-        with zipfile.ZipFile(source) as pack:
-            for name in sorted(n for n in pack.namelist() if n.lower().endswith(SUFFIXES)):
-                yield name, pack.read(name)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise InputError(
-            f"{source}: not a folder or ZIP of pictures ({type(error).__name__}); name one"
-        ) from None
+from stylegan_toon.archives import pictures
+from stylegan_toon.errors import InputError, shown
+from stylegan_toon.images import SUFFIXES, read_image
 
 
-def decode(data: bytes, size: int) -> Image.Image:
-    """A picture as RGB of size x size: centre square, antialiased."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-        picture = opened.convert("RGB")
+def centred(picture: Image.Image, size: int) -> Image.Image:
+    """The centre square of an RGB picture as size x size, antialiased."""
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     box = (left, top, left + side, top + side)
     return picture.resize((size, size), Image.Resampling.LANCZOS, box=box)
 
 
-def load_pictures(sources: Sequence[str | Path], size: int, exclude: Sequence[str] = ()) -> Tensor:
-    """All pictures of the sources, [N, 3, size, size] uint8.
+def leaves_out(exclude: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a picture's name is excluded.
 
     Args:
-        exclude: names or patterns such as "*9.jpg" that are left out; an entry that is an existing file
-            holds one such name a line.
-    Raises: InputError if a source cannot be read, a picture is broken, or nothing is left.
+        exclude: names or patterns such as "*9.jpg"; an entry that is an existing file holds one such name a
+            line, and lines from # on are comments.
+    Raises: InputError for a file that is no text.
     """
     patterns: list[str] = []
     for entry in exclude:
         path = Path(entry)
-        lines = path.read_text().split("\n") if path.is_file() else [entry]
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else [entry]
+        except (OSError, ValueError):
+            raise InputError(
+                f"--exclude {shown(entry)} is no list of names; give a pattern or text"
+            ) from None
         patterns += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     exact = {p for p in patterns if not any(c in p for c in "*?[")}
     globs = [p for p in patterns if p not in exact]
+    return lambda name: name in exact or any(fnmatch.fnmatch(name, g) for g in globs)
+
+
+def load_pictures(sources: Sequence[str | Path], size: int, exclude: Sequence[str] = ()) -> Tensor:
+    """All pictures of the sources, [N, 3, size, size] uint8, those of a source in the order of their names.
+
+    Args:
+        sources: folders and archives, as archives.pictures reads them.
+        exclude: as leaves_out takes it.
+    Raises: InputError if a source cannot be read, a picture is broken, or nothing is left.
+    """
+    left_out = leaves_out(exclude)
     out = []
     for source in map(Path, sources):
-        for name, data in members(source):
-            if name in exact or any(fnmatch.fnmatch(name, g) for g in globs):
+        found = []
+        for name, read in pictures(source):
+            if left_out(name):
                 continue
             try:
-                out.append(np.asarray(decode(data, size)).transpose(2, 0, 1))
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                picture = read_image(read(), name)
+            except InputError:
+                name = shown(name, 60)
                 raise InputError(
-                    f"{source}: {name} is not a readable picture; leave it out by --exclude {name}"
+                    f"{shown(source, 40)}: {name} is not a readable picture; leave it out by --exclude {name}"
                 ) from None
+            found.append((name, np.asarray(centred(picture, size)).transpose(2, 0, 1)))
+        out += [array for _, array in sorted(found, key=lambda pair: pair[0])]
     if not out:
         raise InputError(
-            f"{', '.join(map(str, sources))}: no pictures; wanted a folder or ZIP with {', '.join(SUFFIXES)}"
+            f"{shown(', '.join(map(str, sources)))}: no pictures; wanted a folder, ZIP or TAR with "
+            f"{', '.join(sorted(SUFFIXES)[:6])} ..."
         )
     return torch.from_numpy(np.stack(out))
 

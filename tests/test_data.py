@@ -10,6 +10,7 @@ from PIL import Image
 
 from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.errors import InputError
+from tests.hostile.pictures import GREEN, RED, exif, linear_profile, quarters
 
 
 def picture(value, size=(8, 8)):
@@ -58,10 +59,27 @@ def test_a_broken_picture_is_named(tmp_path, content):
         load_pictures([tmp_path], 8)
 
 
+def test_pictures_are_read_as_photos_are_upright_and_by_their_profile(tmp_path):
+    stored = np.rot90(quarters()[:, 16:48])
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif(6))
+    Image.new("RGB", (32, 32), (128, 128, 128)).save(tmp_path / "b.tif", icc_profile=linear_profile())
+    Image.new("RGBA", (32, 32), (0, 0, 0, 0)).save(tmp_path / "c.png")
+    upright, light, clear = load_pictures([tmp_path], 32).permute(0, 2, 3, 1).numpy()
+    assert upright[4, 2].tolist() == list(RED) and upright[4, 28].tolist() == list(GREEN)
+    np.testing.assert_allclose(light, 188, atol=1)  # half of the light, IEC 61966-2-1
+    assert clear.min() == 255
+
+
+def test_a_list_of_names_that_is_a_picture_is_an_input_error(tmp_path):
+    (tmp_path / "x.png").write_bytes(picture(3))
+    with pytest.raises(InputError, match=r"--exclude .*x\.png is no list of names"):
+        load_pictures([tmp_path], 8, [str(tmp_path / "x.png")])
+
+
 def test_nothing_there_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="no pictures"):
+    with pytest.raises(InputError, match="no picture in folder"):
         load_pictures([tmp_path], 8)
-    with pytest.raises(InputError, match="not a folder or ZIP"):
+    with pytest.raises(InputError, match="no folder or file"):
         load_pictures([tmp_path / "absent.zip"], 8)
 
 

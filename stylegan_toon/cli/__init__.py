@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "generate": ("stylegan_toon.cli.generate:generate", "Draw pictures with a model."),
     "blend": ("stylegan_toon.cli.blend:blend", "Join two generators at a resolution and save the result."),
     "convert": ("stylegan_toon.cli.convert:convert", "Turn another program's model into a safetensors file."),
+    "prepare": ("stylegan_toon.cli.prepare:prepare", "Make a training set from folders and archives."),
     "train": ("stylegan_toon.cli.train:train", "Train a face generator from scratch."),
     "finetune": ("stylegan_toon.cli.finetune:finetune", "Fine-tune a face generator to a cartoon style."),
     "encode": ("stylegan_toon.cli.encode:encode", "Train the encoder that turns photos into latent codes."),

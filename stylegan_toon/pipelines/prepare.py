@@ -1,0 +1,264 @@
+"""Photos or drawings in folders and archives to a training set: one ZIP of squares and a manifest."""
+
+import hashlib
+import io
+import json
+import os
+import secrets
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from stylegan_toon import __version__
+from stylegan_toon.archives import Read, pictures
+from stylegan_toon.data import centred, leaves_out
+from stylegan_toon.errors import DiskError, InputError, UsageError, shown
+from stylegan_toon.faces.align import align, move, side, to_photo
+from stylegan_toon.faces.detect import Face, find_faces, select_faces
+from stylegan_toon.images import read_image
+
+MAX_BROKEN = 0.1
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"format": "PNG"},
+    "webp": {"format": "WEBP", "quality": 95, "method": 4},
+    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+}
+HASH_SIDE, HASH_WAVES = 64, 16
+REASONS = ("broken", "excluded", "exact", "no face", "small", "outside", "near")
+
+
+@dataclass(frozen=True)
+class Config:
+    """How a training set is made.
+
+    size: edge of a picture in pixels.
+    align: the level square of a face, as every model here is trained on; else the centre square.
+    faces: all, largest, or the N largest of each photo.
+    min_score: of a face, 0 to 1.
+    min_size: shortest side of the square in pixels of the source; None is half of size.
+    max_outside: largest part of a face's square that may lie outside the photo and be mirrored there.
+    near: photos, or their squares, whose perceptual hashes differ in so many of 255 bits or fewer are the
+        same, and the first stays; 0 keeps all.
+    format: png, webp or jpg.
+    """
+
+    size: int = 256
+    align: bool = True
+    faces: str | int = "largest"
+    min_score: float = 0.75
+    min_size: int | None = None
+    max_outside: float = 0.15
+    near: int = 12
+    format: str = "png"
+
+
+@dataclass
+class Prepared:
+    """What became of the sources: as much as the manifest in the ZIP says."""
+
+    path: Path
+    read: int = 0  # files that were looked at, good or bad
+    pictures: list[dict[str, object]] = field(default_factory=list)
+    dropped: list[dict[str, object]] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """How many were dropped, by reason."""
+        found = Counter(str(entry["why"]) for entry in self.dropped)
+        return {why: found[why] for why in REASONS if found[why]}
+
+
+def prepare(
+    sources: Sequence[str | Path],
+    out: str | Path,
+    config: Config,
+    exclude: Sequence[str] = (),
+    problem: Callable[[str], None] = lambda text: None,
+    quiet: bool = False,
+) -> Prepared:
+    """Write a ZIP of stored pictures 00000.png ... and manifest.json.
+
+    The same sources, options and program give the same bytes. The ZIP is written aside and renamed.
+    Args:
+        sources: folders and archives, as archives.pictures reads them.
+        exclude: as data.leaves_out takes it.
+        problem: told of each picture that cannot be read.
+    Raises: UsageError for an out that is no .zip or one of the sources; InputError when a source cannot be
+        read, more than a tenth of the pictures are broken, or none is left; DiskError; ModelError (detector).
+    """
+    out = Path(out)
+    if out.suffix.lower() != ".zip":
+        raise UsageError(f"{shown(out)} does not end in .zip; name the ZIP to write after the sources")
+    if any(os.path.exists(out) and os.path.exists(s) and os.path.samefile(s, out) for s in sources):  # noqa: PTH110, PTH121
+        raise UsageError(f"{shown(out)} is one of the sources; name another ZIP to write")
+    aside = out.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("xb") as file, zipfile.ZipFile(file, "w") as pack:
+                made = _fill(pack, sources, Prepared(out), config, leaves_out(exclude), problem, quiet)
+                broken, read = made.counts().get("broken", 0), made.read
+                if broken > MAX_BROKEN * read:
+                    raise InputError(
+                        f"{broken} of {read} pictures are broken, more than a tenth; remove them first"
+                    )
+                if not made.pictures:
+                    raise InputError(
+                        f"no picture is left ({_in_words(made.counts())}); see the options of prepare"
+                    )
+                _write(pack, "manifest.json", _manifest(made, config))
+            os.replace(aside, out)  # noqa: PTH105
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        why = (error.strerror or str(error) or "write failed")[:40]
+        raise DiskError(f"cannot write {shown(out)} ({why}); free space or choose another place") from None
+    return made
+
+
+def _fill(
+    pack: zipfile.ZipFile,
+    sources: Sequence[str | Path],
+    made: Prepared,
+    config: Config,
+    left_out: Callable[[str], bool],
+    problem: Callable[[str], None],
+    quiet: bool,
+) -> Prepared:
+    seen: dict[str, str] = {}
+    photos: dict[str, int] = {}
+    squares: dict[str, int] = {}
+    for where, name, read in tqdm(_all(sources), unit="picture", disable=True if quiet else None):
+        origin: dict[str, object] = {"source": where, "member": name}
+
+        def drop(why: str, **more: object) -> None:
+            made.dropped.append({**origin, "why": why, **more})  # noqa: B023 - used within this round alone
+
+        if left_out(name):
+            drop("excluded")
+            continue
+        made.read += 1
+        try:
+            data = read()
+            origin["sha256"] = digest = hashlib.sha256(data).hexdigest()
+            if digest in seen:
+                drop("exact", of=seen[digest])
+                continue
+            photo = read_image(data, shown(name, 60))
+        except InputError as error:
+            problem(str(error))
+            drop("broken", error=str(error))
+            continue
+        seen[digest] = name
+        # Two sizes of one photo are aligned a little differently: the whole photo tells more than the square.
+        whole = perceptual_hash(photo)
+        if twin := _twin(whole, photos, config.near):
+            drop("near", of=twin)
+            continue
+        first = f"{len(made.pictures):05d}.{config.format}"
+        for square, face in _squares(photo, config, drop):
+            code = perceptual_hash(square)
+            if twin := _twin(code, squares, config.near):
+                drop("near", of=twin, **face)
+                continue
+            file = f"{len(made.pictures):05d}.{config.format}"
+            squares[file], photos[first] = code, whole
+            _write(pack, file, _encoded(square, config.format))
+            made.pictures.append({"file": file, **origin, **face, "hash": f"{code:064x}"})
+    return made
+
+
+def _all(sources: Sequence[str | Path]) -> Iterator[tuple[str, str, Read]]:
+    for source in map(Path, sources):
+        for name, read in pictures(source):
+            yield source.resolve().name, name, read
+
+
+def _squares(
+    photo: Image.Image, config: Config, drop: Callable[..., None]
+) -> Iterator[tuple[Image.Image, dict[str, object]]]:
+    """The squares of a photo at their size, each with what the manifest says of its face."""
+    smallest = config.size / 2 if config.min_size is None else config.min_size
+    if not config.align:
+        if min(photo.size) < smallest:
+            drop("small", side=min(photo.size))
+        else:
+            yield centred(photo, config.size), {}
+        return
+    found = select_faces(find_faces(photo, min_score=config.min_score), config.faces)
+    if not found:
+        drop("no face")
+    for face in found:
+        about: dict[str, object] = {
+            "face": {"score": round(face.score, 3), "box": [round(float(v), 1) for v in face.box]}
+        }
+        if (wide := side(face.points)) < smallest:
+            drop("small", side=round(wide, 1), **about)
+        elif (part := _outside(photo, face)) > config.max_outside:
+            drop("outside", part=round(part, 3), **about)
+        else:
+            yield align(photo, face.points, config.size), about
+
+
+def _outside(photo: Image.Image, face: Face, steps: int = 32) -> float:
+    """The part of a face's square that lies outside the photo, 0 to 1."""
+    grid = np.stack(np.meshgrid(np.arange(steps), np.arange(steps)), axis=-1)
+    at = move(to_photo(face.points, steps), grid)
+    inside = (at >= -0.5).all(-1) & (at <= np.array(photo.size) - 0.5).all(-1)
+    return 1.0 - float(inside.mean())
+
+
+@cache
+def _waves() -> np.ndarray:
+    """The DCT-II of HASH_SIDE samples, its HASH_WAVES slowest waves: [HASH_WAVES, HASH_SIDE]."""
+    places, waves = np.arange(HASH_SIDE), np.arange(HASH_WAVES)
+    return np.cos(np.pi * (2 * places[None] + 1) * waves[:, None] / (2 * HASH_SIDE))
+
+
+def perceptual_hash(picture: Image.Image) -> int:
+    """255 bits that hardly change when a picture is compressed, resized, or made brighter.
+
+    Grey, 64x64, the 16x16 slowest waves of the cosine transform without the mean; a bit is set where a wave
+    is above their median.
+    Source: Zauner 2010, "Implementation and benchmarking of perceptual image hash functions", with 16x16
+    waves for its 8x8: among aligned faces 63 bits take different people for one.
+    """
+    grey = picture.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.LANCZOS)
+    waves = (_waves() @ np.asarray(grey, np.float64) @ _waves().T).ravel()[1:].round(6)
+    return int("".join("01"[int(bit)] for bit in waves > np.median(waves)), 2)
+
+
+def _twin(code: int, others: dict[str, int], near: int) -> str | None:
+    """The first of the others that is the same but for near bits, if near is not 0."""
+    if not near:
+        return None
+    return next((name for name, other in others.items() if (code ^ other).bit_count() <= near), None)
+
+
+def _encoded(picture: Image.Image, kind: str) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, **FORMATS[kind])
+    return file.getvalue()
+
+
+def _write(pack: zipfile.ZipFile, name: str, data: bytes) -> None:
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.create_system, info.external_attr = 3, 0o100644 << 16
+    pack.writestr(info, data)
+
+
+def _manifest(made: Prepared, config: Config) -> bytes:
+    about = {"version": 1, "program": f"stylegan-toon {__version__}", "options": asdict(config)}
+    text = json.dumps({**about, "pictures": made.pictures, "dropped": made.dropped}, indent=1)
+    return text.encode()
+
+
+def _in_words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {why}" for why, number in counts.items()) or "none was there"
