@@ -4,9 +4,9 @@ python benchmarks/kills.py [--kills 50] [--inside 20] [--seed 0] [--steps 8]
 
 Every run is the command line in a forked process. A kill inside a save falls before or after one of the calls
 (open, write, flush, fsync, close, replace, unlink, mkdir) that saving a state makes, counted by a profile
-function that only this script sets; any other falls after a random time. A run is killed one to four times, then
-left alone, and must end as one that was never killed: the digest of its state (networks, average, optimisers,
-path length, ADA, step) and those of its best and last models. Exits with 1 if one does not.
+function that only this script sets; any other falls after a random time. A run is killed one to four times,
+then left alone, and must end as one that was never killed: the digest of its state (networks, average,
+optimisers, path length, ADA, step) and those of its best and last models. Exits with 1 if one does not.
 """
 
 import argparse
