@@ -1,6 +1,6 @@
 """Kill a training run with SIGKILL again and again, go on with the same command, and compare; prints JSON.
 
-python benchmarks/kills.py [--kills 50] [--inside 20] [--seed 0] [--steps 8]
+python benchmarks/kills.py [--kills 50] [--inside 20] [--seed 0] [--steps 8] [--size 16]
 
 Every run is the command line in a forked process. A kill inside a save falls before or after one of the calls
 (open, write, flush, fsync, close, replace, unlink, mkdir) that saving a state makes, counted by a profile
@@ -11,6 +11,7 @@ optimisers, path length, ADA, step) and those of its best and last models. Exits
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -36,16 +37,17 @@ from stylegan_toon.training.state import open_newest, state_digest, states
 CALLS = {"open", "write", "flush", "fsync", "close", "replace", "unlink", "mkdir"}
 FACES = Path(__file__).parents[1] / "tests" / "fixtures" / "faces16.zip"
 OPTIONS = (
-    "--resolution 32 --channels 4,4,4,4 --w-dim 8 --mapping-layers 2 --batch 4 --device cpu --noise --seed 7 "
+    "--w-dim 8 --mapping-layers 2 --batch 4 --device cpu --noise --seed 7 "
     "--path-length 2 --mixing 0.9 --ada-images 100 --save-every 2 --look-every 3 --quiet"
 )
 
 
-def train(out: Path, steps: int) -> int:
+def train(out: Path, steps: int, size: int) -> int:
     """The command, in this process; returns its exit code."""
+    shape = ["--resolution", str(size), "--channels", ",".join("4" for _ in range(2, size.bit_length()))]
+    args = ["train", str(FACES), "--out", str(out), "--steps", str(steps), *shape, *OPTIONS.split()]
     with contextlib.redirect_stdout(io.StringIO()):
-        return run(cli, ["train", str(FACES), "--out", str(out), *OPTIONS.split(), "--steps", str(steps)],
-                   "stylegan-toon", ENVIRONMENT)  # fmt: skip
+        return run(cli, args, "stylegan-toon", ENVIRONMENT)
 
 
 def forked(work: Callable[[], int]) -> int:
@@ -87,14 +89,14 @@ def killing(name: str, at: int) -> Callable[[str], None]:
     return reached
 
 
-def count_moments(out: Path, steps: int) -> dict[str, int]:
+def count_moments(out: Path, steps: int, size: int) -> dict[str, int]:
     """How often in_save meets each name in a whole run."""
     reader, writer = os.pipe()
 
     def work() -> int:
         found: Counter[str] = Counter()
         in_save(lambda name: found.update([name]))
-        code = train(out, steps)
+        code = train(out, steps, size)
         sys.setprofile(None)
         os.write(writer, json.dumps(found).encode())
         return code
@@ -120,8 +122,12 @@ def main() -> int:
     parser.add_argument("--inside", type=int, help="How many of them inside a save. Default: two fifths.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--size", type=int, default=16, help="Pixels; from 32 on the best model is judged.")
     options = parser.parse_args()
+    how = (options.steps, options.size)
     torch.set_num_threads(1)
+    for name in ("cli.train", "pipelines.train", "images"):  # what a run imports: once, not in every fork
+        importlib.import_module(f"stylegan_toon.{name}")
     chance, began = random.Random(options.seed), time.monotonic()
     inside = options.kills * 2 // 5 if options.inside is None else options.inside
     kinds = [True] * inside + [False] * (options.kills - inside)
@@ -130,7 +136,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         calm = Path(folder) / "calm"
         start = time.monotonic()
-        moments = count_moments(calm, options.steps)
+        moments = count_moments(calm, *how)
         seconds = time.monotonic() - start
         wanted = outcome(calm)
         report |= {"moments_in_saves": moments, "digest": wanted["state"]}
@@ -140,9 +146,9 @@ def main() -> int:
                 if kinds[-1]:
                     name = chance.choice(sorted(moments))
                     kill = killing(name, chance.randint(1, moments[name]))
-                    pid = forked(lambda kill=kill, out=out: (in_save(kill), train(out, options.steps))[1])
+                    pid = forked(lambda kill=kill, out=out: (in_save(kill), train(out, *how))[1])
                 else:
-                    pid = forked(lambda out=out: train(out, options.steps))
+                    pid = forked(lambda out=out: train(out, *how))
                     time.sleep(chance.uniform(0, seconds))
                     os.kill(pid, signal.SIGKILL)
                 _, status = os.waitpid(pid, 0)
@@ -150,7 +156,7 @@ def main() -> int:
                     report["kills"] += 1
                     report["inside_save"] += kinds.pop()
                     report["left_unfinished"] += bool([*out.glob("**/.*.part")])
-            _, status = os.waitpid(forked(lambda out=out: train(out, options.steps)), 0)
+            _, status = os.waitpid(forked(lambda out=out: train(out, *how)), 0)
             same = status == 0 and outcome(out) == wanted and len(states(out)) == 2
             clean = not [*out.glob("**/.*.part")]
             report["runs"] += 1

@@ -223,13 +223,13 @@ def test_large_finite_gradients_are_no_reason_to_stop(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["scratch", "freezesg"])
-@pytest.mark.parametrize("batch, parts", [(8, 2), (16, 2), (16, 4), (12, 3), (6, 2)])
+@pytest.mark.parametrize("batch, parts", [(16, 2), (16, 4), (6, 2)])
 def test_a_batch_in_parts_gives_the_step_of_the_whole_batch(kind, batch, parts):
     """With SGD, whose step is the gradient; without random noise, which is drawn by the part."""
     results = []
     for taken in (1, parts):
         torch.manual_seed(5)
-        settings = {"batch": batch, "r1_every": 1, "path_every": 1, "noise_lr": 0.0, "mixing": 1.0}
+        settings = {"batch": batch, "r1_every": 1, "path_weight": 0.0, "noise_lr": 0.0, "mixing": 1.0}
         networks = Generator(NETWORK), Discriminator(NETWORK)
         with torch.no_grad():
             networks[0].synthesis.const.add_(0.1)
@@ -249,6 +249,28 @@ def test_a_batch_in_parts_gives_the_step_of_the_whole_batch(kind, batch, parts):
     assert all(whole[name].isfinite().all() for name in whole)
     gap = {name: float((whole[name] - parted[name]).abs().max()) for name in whole}
     assert max(gap.values()) < 1e-5, max(gap, key=gap.get)
+
+
+def test_the_path_length_of_a_batch_in_parts_is_compared_with_the_mean_over_all_parts():
+    method = scratch(batch=16, noise_lr=0.0, path_every=1)
+    gan = method.gan
+    gan.path_mean.fill_(0.05)
+    assert method.take_parts(2)
+    torch.manual_seed(7)
+    w_plus = gan.draw_w(8)
+    lengths = []
+    for places in gan.places(8):  # the same draws, one sample's length at a time
+        codes = w_plus[places].detach().requires_grad_()
+        pictures = gan.g.synthesis(codes, "none")[-1]
+        y = torch.randn_like(pictures) / 8
+        (gradient,) = torch.autograd.grad((pictures * y).sum(), codes)
+        lengths += [float((row.square().sum(1).mean()) ** 0.5) for row in gradient]
+    mean = 0.05 + 0.01 * (sum(lengths) / 8 - 0.05)
+    penalty = sum((length - mean) ** 2 for length in lengths) / 8
+    torch.manual_seed(7)
+    found = gan.step_path(SGD(method.optimizers()["g"].param_groups, 0.01), 0)
+    assert float(found["g/path"]) == pytest.approx(penalty, rel=1e-5)
+    assert float(found["g/path_mean"]) == float(gan.path_mean) == pytest.approx(mean, rel=1e-5)
 
 
 def test_parts_smaller_than_a_group_of_minibatch_stddev_are_refused():
@@ -271,12 +293,12 @@ from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.training.loop import Run, train
 
 def work(out, parts, limit=None):
-    network = Config(64, (8, 8, 8, 32, 32), 8, 8, 2)
-    method = Scratch(GanConfig(batch=32, path_weight=0.0), Generator(network), Discriminator(network))
+    network = Config(64, (8, 8, 8, 8, 24), 8, 8, 2)
+    method = Scratch(GanConfig(batch=16, path_weight=0.0), Generator(network), Discriminator(network))
     method.take_parts(parts)
     if limit:
         resource.setrlimit(resource.RLIMIT_AS, (limit << 10, limit << 10))
-    stream = lambda i: {"photo": torch.zeros(32, 3, 64, 64)}
+    stream = lambda i: {"photo": torch.zeros(16, 3, 64, 64)}
     train(method, stream, Run(Path(out), 1, 1, 9), lambda i: {}, {})
 
 def peak(parts):
@@ -290,8 +312,8 @@ def peak(parts):
     return int(os.read(reader, 20))
 
 whole, half = peak(1), peak(2)
-assert whole > half + 50_000, (whole, half)
-work(f"{sys.argv[1]}/limited", 1, (whole + half) // 2)
+assert whole > half + 20_000, (whole, half)
+work(f"{sys.argv[1]}/limited", 1, whole - (whole - half) // 5)  # freed memory is in pieces, so near the whole
 """
 
 
