@@ -1,9 +1,9 @@
 """Compile the kernels on first use, once per process and once per machine; load() is the door.
 
 The result lies in the user's cache under a key of sources, flags, torch, CUDA and GPU, so that no stale build
-is ever loaded. The compiler runs in a child process with a time limit, in a folder of its own; only the
-finished library is moved to its place. The one lock is an flock, which the system frees however its holder
-dies.
+is ever loaded. The compiler runs in a child process with a time limit, in a folder of its own, and ends when
+we do; only the finished library is moved to its place. The one lock is an flock, which the system frees
+however its holder dies.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import hashlib
 import importlib.machinery
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import signal
@@ -18,6 +19,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,6 +34,7 @@ NAME = "toon_kernels"
 CUDA_FLAGS = ("-O3",)
 CXX_FLAGS = ("-O2",)
 TIME_LIMIT = 600.0  # seconds, for waiting for another process's build and again for our own
+COMPILE = (sys.executable, "-c", "import sys; from cuda_ops import _build; _build._compile(sys.argv[1])")
 
 _loaded: ModuleType | KernelUnavailableError | None = None
 
@@ -61,18 +64,31 @@ def _load() -> ModuleType:
         raise KernelUnavailableError("PyTorch finds no CUDA device")
     capabilities = sorted({torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())})
     arch = os.environ.get("TORCH_CUDA_ARCH_LIST") or arch_list(capabilities, known_archs(find_nvcc()))
-    folder = cache_folder() / key(arch)
-    library = folder / f"{NAME}.so"
-    if not library.exists():
-        with locked(folder.with_suffix(".lock"), TIME_LIMIT):
-            if not library.exists():
-                build(folder, arch, TIME_LIMIT)
+    library = built(cache_folder() / key(arch), arch)
     loader = importlib.machinery.ExtensionFileLoader(NAME, str(library))
     spec = importlib.util.spec_from_file_location(NAME, library, loader=loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     return module
+
+
+def built(folder: Path, arch: str, limit: float = TIME_LIMIT, command: Sequence[str] = COMPILE) -> Path:
+    """The library in folder, compiled if it is not there; of several processes one compiles, the others wait.
+
+    Args:
+        limit: seconds to wait for another process, and again to compile.
+        command: leaves a library in the folder that is its last argument.
+    Raises: KernelUnavailableError, as locked and build do.
+    """
+    library = folder / f"{NAME}.so"
+    if not library.exists():
+        with locked(folder.with_suffix(".lock"), limit):
+            if not library.exists():
+                for left in folder.parent.glob(f"{folder.name}-*"):  # of a process that died compiling
+                    shutil.rmtree(left, ignore_errors=True)
+                build(folder, arch, limit, command)
+    return library
 
 
 def cache_folder() -> Path:
@@ -83,19 +99,19 @@ def cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base) / "stylegan-toon" / "kernels"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    status = folder.stat()
-    if hasattr(os, "getuid") and (
-        status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    ):
-        raise KernelUnavailableError(
-            f"others can write to {folder}; make it yours (chmod 700) or set XDG_CACHE_HOME"
-        )
+    for place in (folder, folder.parent) if hasattr(os, "getuid") else ():
+        status = place.stat()
+        if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise KernelUnavailableError(
+                f"others can write to {place}; make it yours (chmod 700) or set XDG_CACHE_HOME"
+            )
     return folder
 
 
 def key(arch: str) -> str:
     """A name that changes with everything the library depends on."""
-    parts = [torch.__version__, str(torch.version.cuda), sys.version, arch, *CUDA_FLAGS, *CXX_FLAGS]
+    host = [sys.version, platform.machine()]
+    parts = [torch.__version__, str(torch.version.cuda), *host, arch, *CUDA_FLAGS, *CXX_FLAGS]
     for path in sorted(CSRC.iterdir()):
         parts += [path.name, path.read_text(encoding="utf-8")]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
@@ -118,8 +134,14 @@ def find_nvcc() -> str:
 
 
 def known_archs(nvcc: str) -> list[tuple[int, int]]:
-    """The capabilities this nvcc can compile for, oldest first."""
-    done = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True, timeout=60)
+    """The capabilities this nvcc can compile for, oldest first.
+
+    Raises: KernelUnavailableError if it does not answer.
+    """
+    try:
+        done = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        raise KernelUnavailableError(f"{nvcc} did not answer within 60 s") from None
     return sorted({(int(a), int(b)) for a, b in re.findall(r"^sm_(\d+)(\d)$", done.stdout, re.MULTILINE)})
 
 
@@ -165,8 +187,8 @@ def locked(path: Path, limit: float) -> Iterator[None]:
         os.close(descriptor)
 
 
-def build(folder: Path, arch: str, limit: float) -> None:
-    """Compile in a folder of its own and move the library into folder; folder.log keeps what was said.
+def build(folder: Path, arch: str, limit: float, command: Sequence[str] = COMPILE) -> None:
+    """Run command in a folder of its own and move the library into folder; folder.log keeps what was said.
 
     Raises: KernelUnavailableError that quotes the first error and names the log, if it fails or takes long.
     """
@@ -178,11 +200,17 @@ def build(folder: Path, arch: str, limit: float) -> None:
         home = Path(find_nvcc()).resolve().parent.parent
         if (home / "include" / "cuda_runtime.h").exists():
             env.setdefault("CUDA_HOME", str(home))
-    command = [sys.executable, "-c", f"from cuda_ops import _build; _build._compile({str(work)!r})"]
     env["PYTHONPATH"] = os.pathsep.join([str(CSRC.parent.parent), *filter(None, [env.get("PYTHONPATH")])])
     try:
         with log.open("wb") as out:
-            child = subprocess.Popen(command, stdout=out, stderr=out, env=env, start_new_session=True)
+            child = subprocess.Popen(
+                [*command, str(work)],
+                stdin=subprocess.PIPE,  # it ends when we do, see end_with_parent
+                stdout=out,
+                stderr=out,
+                env=env,
+                start_new_session=True,
+            )
             try:
                 status = child.wait(limit)
             except BaseException as error:  # Ctrl-C too: the compilers must not outlive us
@@ -196,15 +224,31 @@ def build(folder: Path, arch: str, limit: float) -> None:
             said = first_error(log.read_text(encoding="utf-8", errors="replace"))
             raise KernelUnavailableError(f"the CUDA kernels did not compile: {said} (log: {log})")
         folder.mkdir(mode=0o700, exist_ok=True)
+        with library.open("rb+") as whole:
+            os.fsync(whole.fileno())
         library.replace(folder / f"{NAME}.so")
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def end_with_parent() -> None:
+    """In the child: kill this process and its compilers when the parent's end of stdin closes."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 1):
+                pass
+        os.killpg(0, signal.SIGKILL)
+
+    if hasattr(os, "killpg"):
+        threading.Thread(target=wait, daemon=True).start()
 
 
 def _compile(work: str) -> None:
     """In the child: ninja, through torch's own flags and search paths."""
     from torch.utils.cpp_extension import load
 
+    end_with_parent()
     load(
         NAME,
         [str(CSRC / name) for name in ("bindings.cpp", "fused_bias_act.cu", "upfirdn2d.cu")],

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("stylegan_toon.cli.train:train", "Train a face generator from scratch."),
     "finetune": ("stylegan_toon.cli.finetune:finetune", "Fine-tune a face generator to a cartoon style."),
     "encode": ("stylegan_toon.cli.encode:encode", "Train the encoder that turns photos into latent codes."),
+    "digest": ("stylegan_toon.cli.digest:digest", "Print the digest of a run's last state."),
     "evaluate": ("stylegan_toon.cli.evaluate:evaluate", "Measure a generator: faces, KID, copies, identity."),
     "blends": ("stylegan_toon.cli.blends:blends", "Measure a style at every blend."),
     "models": ("stylegan_toon.cli.models:models", "Fetch, list and verify model files of others."),

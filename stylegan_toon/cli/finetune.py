@@ -1,6 +1,5 @@
 """`stylegan-toon finetune`: a face generator to a cartoon domain."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -58,7 +57,7 @@ def finetune(
     common: Common,
     target: str,
     source: str,
-    out: str | None,
+    out: str,
     freeze_g: int,
     freeze_mapping: bool,
     structure_layers: int,
@@ -84,7 +83,7 @@ def finetune(
         structure_weight=structure,
         blend=blend,
     )
-    run = make_run(common, out or f"runs/{Path(target).stem}", options)
+    run = make_run(common, out, options)
     folder = finetune_generator(
         target, source, run, method, options["exclude"], options["mirror"], common.device
     )

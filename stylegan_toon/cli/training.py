@@ -1,5 +1,6 @@
 """The options that training commands share."""
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +27,15 @@ def together(options: list[Any]) -> Decorator:
 
 
 def run_options(steps: int, batch: int = 16, look: int = 500) -> Decorator:
-    """Where, how long and on what: what make_run reads, and --exclude and --mirror."""
+    """Where, how long and on what: what make_run reads, and --exclude and --mirror.
+
+    The run folder is held before the command's body imports torch, so that a second run ends at once.
+    """
     count = click.IntRange(1)
     length = "Of a batch each, counted from the start of the run."
     out = "Pictures to leave out, such as '*9.jpg'; a FILE holds one a line. Repeatable."
     resume = "Go on from the run's newest state, start anew, or go on from a state."
-    return together(
+    options = together(
         [
             click.option("--steps", type=count, default=steps, show_default=True, help=length),
             click.option("--batch", type=count, default=batch, show_default=True, help="Pictures a step."),
@@ -48,6 +52,19 @@ def run_options(steps: int, batch: int = 16, look: int = 500) -> Decorator:
             ),
         ]
     )
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def held(common: Common, **given: Any) -> None:
+            from stylegan_toon.training.lock import hold
+
+            out = given["out"] or f"runs/{Path(given['target']).stem}"
+            with hold(Path(out)):
+                function(common, **given | {"out": out})
+
+        return options(held)
+
+    return decorate
 
 
 def gan_options(lr: float, ema: float, ada_images: int) -> Decorator:

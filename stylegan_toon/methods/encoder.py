@@ -92,6 +92,10 @@ class EncoderTraining(nn.Module):
         x = torch.where(some(), x * gain.to(x.device) + lift.to(x.device), x)
         return torch.where(some(), x + torch.randn_like(x) * 0.05, x)
 
+    def take_parts(self, parts: int) -> bool:
+        """No: it is trained with the whole batch only."""
+        return parts == 1
+
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
         """One step on batch["photo"] [N, 3, R, R] and as many samples of the generator."""
         config, (g, _, embed) = self.config, self._fixed

@@ -71,6 +71,9 @@ class FreezeSG(nn.Module):
     def optimizers(self) -> dict[str, Optimizer]:
         return self.gan.optimizers(self.frozen())
 
+    def take_parts(self, parts: int) -> bool:
+        return self.gan.take_parts(parts)
+
     def drawing(self) -> Synthesis:
         """What draws this time: the child's synthesis or, by a coin with config.blend, the blend of both."""
         child, source, k = self.gan.g.synthesis, self.source.synthesis, self.config.blend
@@ -91,19 +94,20 @@ class FreezeSG(nn.Module):
         losses = gan.step_d(real, fake, opt["d"], i)
 
         w_plus, drawing = gan.draw_w(len(real)), self.drawing()
-        rgbs = drawing(w_plus, gan.noise)
-        loss = gan.loss_g(rgbs[-1], i)
-        losses["g"] = loss.detach()
-        if n and self.config.structure_weight and drawing is gan.g.synthesis:
-            with torch.no_grad():
-                wanted = self.source.synthesis(w_plus.detach(), "none", upto=n)
-            low = rgbs if gan.noise == "none" else gan.g.synthesis(w_plus, "none", upto=n)
-            structure = structure_loss(low, wanted, n)
-            losses["g/structure"] = structure.detach()
-            loss = loss + self.config.structure_weight * structure
-        opt["g"].zero_grad()
-        loss.backward()
-        opt["g"].step()
+
+        def adversarial_and_structure(w_plus: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            rgbs = drawing(w_plus, gan.noise)
+            loss = gan.loss_g(rgbs[-1], i)
+            figures = {"g": loss}
+            if n and self.config.structure_weight and drawing is gan.g.synthesis:
+                with torch.no_grad():
+                    wanted = self.source.synthesis(w_plus.detach(), "none", upto=n)
+                low = rgbs if gan.noise == "none" else gan.g.synthesis(w_plus, "none", upto=n)
+                figures["g/structure"] = structure_loss(low, wanted, n)
+                loss = loss + self.config.structure_weight * figures["g/structure"]
+            return loss, figures
+
+        losses |= gan.step_g(w_plus, adversarial_and_structure, opt["g"])
         losses |= gan.step_path(opt["g"], i)
         gan.average(i)
         return losses

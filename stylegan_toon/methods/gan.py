@@ -5,7 +5,8 @@ Deviation: R1 is taken at the augmented picture that D sees, not through the aug
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from stylegan_toon.device import channels_last
 from stylegan_toon.losses.adversarial import logistic_d, logistic_g
 from stylegan_toon.losses.regularize import path_length_penalty, r1_penalty
 from stylegan_toon.stylegan2.discriminator import Discriminator
-from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.generator import Generator, Synthesis
 from stylegan_toon.stylegan2.latents import mix
 from stylegan_toon.training.augment import Augment
 from stylegan_toon.training.ema import ema_beta, update_ema
@@ -58,6 +59,7 @@ class Gan(nn.Module):
         self.g_ema = copy.deepcopy(g_ema or g).eval().requires_grad_(False)
         self.augment = Augment(config.ada_p, config.ada_target, config.ada_images)
         self.register_buffer("path_mean", torch.zeros([]))
+        self.parts = 1
         self.noise = "random" if config.noise_lr else "none"
         dtype = torch.bfloat16 if config.bf16 else torch.float32
         for network in (self.g.synthesis, self.d):
@@ -87,6 +89,27 @@ class Gan(nn.Module):
             out[key] = Adam(params, lr=config.lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=fused)
         return out
 
+    def take_parts(self, parts: int) -> bool:
+        """Take every batch in so many parts, as training.method.Method has it.
+
+        Each part holds whole minibatch-stddev groups, the same ones as the whole batch; False if there are
+        fewer groups than parts.
+        """
+        possible = len(self._groups(self.config.batch)[0]) >= parts
+        self.parts = parts if possible else self.parts
+        return possible
+
+    def _groups(self, n: int) -> Tensor:
+        """[group, n / group], the places in a batch of n; each column is a group of MinibatchStdDev."""
+        size = next(k for k in range(min(self.d.config.group, n), 0, -1) if n % k == 0)
+        return torch.arange(n).reshape(size, -1)
+
+    def places(self, n: int) -> list[Tensor] | list[slice]:
+        """The places of each part in a batch of n, whole groups in it; together all n."""
+        if self.parts == 1:
+            return [slice(n)]
+        return [part.flatten() for part in self._groups(n).tensor_split(self.parts, 1) if part.numel()]
+
     def fade(self, i: int) -> float:
         """How much of D's newest block counts at step i, 0 to 1."""
         return min(1.0, i * self.config.batch / self.config.fade_images) if self.config.fade_images else 1.0
@@ -109,11 +132,16 @@ class Gan(nn.Module):
         self.d.requires_grad_(True)
         with torch.no_grad():
             seen_real, seen_fake = self.augment(real), self.augment(fake)
-        real_scores, fake_scores = self.d(seen_real, fade), self.d(seen_fake, fade)
-        loss = logistic_d(real_scores, fake_scores)
         opt.zero_grad()
-        loss.backward()
+        parts = []
+        for at in self.places(len(real)):
+            scores = self.d(seen_real[at], fade), self.d(seen_fake[at], fade)
+            loss = logistic_d(*scores) * (len(scores[0]) / len(real))
+            loss.backward()
+            parts.append((loss.detach(), *(score.detach() for score in scores)))
         opt.step()
+        loss = torch.stack([part[0] for part in parts]).sum()
+        real_scores, fake_scores = (torch.cat(scores) for scores in zip(*(p[1:] for p in parts), strict=True))
         out = {
             "d": loss,
             "d/real": real_scores.mean(),
@@ -128,12 +156,14 @@ class Gan(nn.Module):
         return {name: value.detach() for name, value in out.items()}
 
     def _step_r1(self, real: Tensor, fade: float, opt: Optimizer) -> Tensor:
-        dtype, self.d.compute_dtype = self.d.compute_dtype, torch.float32
-        pictures = real.detach().requires_grad_()
-        penalty = r1_penalty(self.d(pictures, fade), pictures)
-        self.d.compute_dtype = dtype
         opt.zero_grad()
-        (penalty * self.config.r1_weight * self.config.r1_every).backward()
+        penalty = real.new_zeros([])
+        with _in_float32(self.d):
+            for at in self.places(len(real)):
+                pictures = real[at].detach().requires_grad_()
+                part = r1_penalty(self.d(pictures, fade), pictures) * (len(pictures) / len(real))
+                (part * self.config.r1_weight * self.config.r1_every).backward()
+                penalty = penalty + part.detach()
         opt.step()
         return penalty
 
@@ -141,22 +171,65 @@ class Gan(nn.Module):
         """The generator's adversarial loss on pictures [N, 3, H, W], a scalar with a graph."""
         return logistic_g(self.d(self.augment(fake), self.fade(i)), self.config.loss == "saturating")
 
+    def step_g(
+        self, w_plus: Tensor, losses: Callable[[Tensor], tuple[Tensor, dict[str, Tensor]]], opt: Optimizer
+    ) -> dict[str, Tensor]:
+        """One generator step on the codes w_plus [N, L, D], which carry the mapping's graph if it is trained.
+
+        Args:
+            losses: of codes [n, L, D], the loss and figures for the log, scalars that are means over them.
+        Returns: the figures, for the whole batch.
+        """
+        opt.zero_grad()
+        places, n = self.places(len(w_plus)), len(w_plus)
+        cut = w_plus if self.parts == 1 else w_plus.detach().requires_grad_(w_plus.requires_grad)
+        out: dict[str, Tensor] = {}
+        for at in places:
+            codes = cut[at]
+            loss, figures = losses(codes)
+            (loss * (len(codes) / n)).backward()
+            for name, value in figures.items():
+                out[name] = out.get(name, 0) + value.detach() * (len(codes) / n)
+        if cut is not w_plus and cut.grad is not None:  # the mapping ran once, so it is left once
+            w_plus.backward(cut.grad)
+        opt.step()
+        return out
+
     def step_path(self, opt: Optimizer, i: int) -> dict[str, Tensor]:
         """The path length step, every path_every steps, on half a batch; nothing otherwise."""
         if not self.config.path_weight or i % self.config.path_every:
             return {}
-        dtype, self.g.synthesis.compute_dtype = self.g.synthesis.compute_dtype, torch.float32
-        w_plus = self.draw_w(max(1, self.config.batch // 2))
-        if not w_plus.requires_grad:  # a frozen mapping
-            w_plus = w_plus.requires_grad_()
-        pictures = self.g.synthesis(w_plus, self.noise)[-1]
-        penalty, mean = path_length_penalty(pictures, w_plus, self.path_mean)
-        self.g.synthesis.compute_dtype = dtype
-        opt.zero_grad()
-        (penalty * self.config.path_weight * self.config.path_every).backward()
-        opt.step()
+        mean, decay = self.path_mean, 0.01
+        with _in_float32(self.g.synthesis):
+            w_plus = self.draw_w(max(1, self.config.batch // 2))
+            if self.parts > 1:  # the mean length counts in every part, and is known after all of them
+                devices = [w_plus.device] if w_plus.device.type == "cuda" else []
+                with torch.random.fork_rng(devices):
+                    lengths = self._path(w_plus, mean, 1.0, None)[1]
+                mean, decay = torch.lerp(mean, lengths, decay), 0.0
+            opt.zero_grad()
+            penalty, mean = self._path(w_plus, mean, decay, opt)
         self.path_mean.copy_(mean)
-        return {"g/path": penalty.detach(), "g/path_mean": mean}
+        return {"g/path": penalty, "g/path_mean": mean}
+
+    def _path(
+        self, w_plus: Tensor, mean: Tensor, decay: float, opt: Optimizer | None
+    ) -> tuple[Tensor, Tensor]:
+        """path_length_penalty of the codes w_plus, part by part; with opt also the step on it."""
+        cut = w_plus.detach().requires_grad_()
+        penalty, new_mean = mean.new_zeros([]), mean.new_zeros([])
+        for at in self.places(len(w_plus)):
+            codes = cut[at]
+            part, its_mean = path_length_penalty(self.g.synthesis(codes, self.noise)[-1], codes, mean, decay)
+            share = len(codes) / len(w_plus)
+            if opt:
+                (part * (share * self.config.path_weight * self.config.path_every)).backward()
+            penalty, new_mean = penalty + part.detach() * share, new_mean + its_mean * share
+        if opt:
+            if w_plus.requires_grad:
+                w_plus.backward(cut.grad)
+            opt.step()
+        return penalty, new_mean
 
     def average(self, i: int) -> None:
         """Move g_ema towards g after step i."""
@@ -166,6 +239,16 @@ class Gan(nn.Module):
             self.g,
             ema_beta(config.batch, config.ema_images, (i + 1) * config.batch, config.ema_ramp),
         )
+
+
+@contextmanager
+def _in_float32(network: Synthesis | Discriminator) -> Iterator[None]:
+    """A penalty of second order is computed in float32."""
+    dtype, network.compute_dtype = network.compute_dtype, torch.float32
+    try:
+        yield
+    finally:
+        network.compute_dtype = dtype
 
 
 @torch.no_grad()

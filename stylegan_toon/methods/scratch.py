@@ -25,6 +25,9 @@ class Scratch(nn.Module):
     def optimizers(self) -> dict[str, Optimizer]:
         return self.gan.optimizers()
 
+    def take_parts(self, parts: int) -> bool:
+        return self.gan.take_parts(parts)
+
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
         """One step of D and one of G on batch["photo"] [N, 3, R, R] in [-1, 1]."""
         real, gan = batch["photo"], self.gan
@@ -32,10 +35,11 @@ class Scratch(nn.Module):
             fake = gan.g.synthesis(gan.draw_w(len(real)), gan.noise)[-1]
         losses = gan.step_d(real, fake, opt["d"], i)
 
-        loss = gan.loss_g(gan.g.synthesis(gan.draw_w(len(real)), gan.noise)[-1], i)
-        opt["g"].zero_grad()
-        loss.backward()
-        opt["g"].step()
-        losses |= {"g": loss.detach()} | gan.step_path(opt["g"], i)
+        def adversarial(w_plus: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            loss = gan.loss_g(gan.g.synthesis(w_plus, gan.noise)[-1], i)
+            return loss, {"g": loss}
+
+        losses |= gan.step_g(gan.draw_w(len(real)), adversarial, opt["g"])
+        losses |= gan.step_path(opt["g"], i)
         gan.average(i)
         return losses

@@ -153,8 +153,8 @@ def gan_look(
             best.append(load(best_file).meta.get("judged", math.inf) if best_file.is_file() else math.inf)
         if judge is None or figures["kid"] < best[0]:
             best[0] = figures.get("kid", 0.0)
-            save(best_file, generator_checkpoint(g, about))
             save(out / "best.discriminator.safetensors", discriminator_checkpoint(gan.d, about))
+            save(best_file, generator_checkpoint(g, about))  # last: it says that both are there
         return figures
 
     return look

@@ -1,8 +1,10 @@
-"""The one training loop: it owns steps, files, logs, signals and resuming, and knows no method."""
+"""The one training loop: it owns steps, files, logs, signals, memory and resuming, and knows no method."""
 
+import gc
 import json
-import os
+import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,22 +14,28 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from stylegan_toon.checkpoint.format import TRAIN_STATE, Checkpoint, load, save
+from stylegan_toon.checkpoint.format import TRAIN_STATE, load, write_aside
 from stylegan_toon.config import to_json
 from stylegan_toon.device import keep_buffers
-from stylegan_toon.errors import DiskError, Interrupted, ModelError, NotFiniteError, RunBusyError, Terminated
+from stylegan_toon.errors import Interrupted, MemoryFullError, NotFiniteError, Terminated
+from stylegan_toon.training.lock import hold
 from stylegan_toon.training.method import Method
+from stylegan_toon.training.state import (
+    fill,
+    forget,
+    last_good,
+    newest_state,
+    open_newest,
+    save_state,
+    sweep,
+)
 
-try:
-    import fcntl
-except ImportError:  # Windows: two runs in one folder are not kept apart there
-    fcntl = None  # type: ignore[assignment]
-
-KEEP = 2  # states
 EXITS = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
+MOST_PARTS = 8  # a batch is halved three times at most
 
 
 @dataclass(frozen=True)
@@ -60,14 +68,20 @@ def train(
             models, and returns figures for the log.
         about: what run.json says.
     Returns: the number of steps done in all.
-    Raises: RunBusyError, NotFiniteError, DiskError, ModelError (a state of other settings), Interrupted and
-        Terminated after saving.
+    When memory runs out, the run goes back to its newest state with the batch in twice as many parts.
+    Raises: RunBusyError, NotFiniteError, DiskError, ModelError (a state of other settings), MemoryFullError,
+        Interrupted and Terminated after saving.
     """
     keep_buffers()
-    with _locked(run.out), _signals() as caught:
+    with hold(run.out), _signals() as caught:
         optimizers = method.optimizers()
-        start = _resume(method, optimizers, run)
-        _write_json(run.out / "run.json", {**about, "seed": run.seed, "method": to_json(method.config)})
+        start, parts = _resume(method, optimizers, run)
+        about = {**about, "seed": run.seed, "method": to_json(method.config)}
+        write_aside(run.out / "run.json", [(json.dumps(about, indent=1) + "\n").encode()])
+        if newest_state(run.out) is None:  # there is always a state to go back to, and a place to write it
+            save_state(run.out, method, optimizers, start, run.seed, parts)
+        if start and (start % run.look_every == 0 or start >= run.steps):
+            _log(run.out, {"step": start, **look(start)})  # the run may have ended between state and look
         bar = tqdm(
             total=run.steps,
             initial=start,
@@ -75,13 +89,19 @@ def train(
             disable=None if not run.quiet else True,
             smoothing=0.05,
         )
-        began = time.monotonic()
-        saved = start
-        for i in range(start, run.steps):
+        began, done = time.monotonic(), start
+        while done < run.steps:
+            i = done
             torch.manual_seed(run.seed * 1_000_003 + i)  # step i draws the same noise, resumed or not
-            losses = method.step(stream(i), optimizers, i)
+            losses = _step(method, stream, optimizers, i)
+            if losses is None:
+                start, parts = _smaller(method, optimizers, run, i, parts)
+                began, done = time.monotonic(), start
+                bar.reset()
+                bar.update(done)
+                continue
+            _check_finite(losses, method, optimizers, i, run.out)
             done = i + 1
-            _check_finite(losses, i, run.out)
             bar.update()
             if done % run.log_every == 0 or done == run.steps:
                 values = {name: round(float(value), 6) for name, value in losses.items()}
@@ -94,138 +114,132 @@ def train(
                 bar.set_postfix({k: f"{v:.3g}" for k, v in values.items() if "/" not in k}, refresh=False)
             stop = next(iter(caught), None)
             if done % run.save_every == 0 or done == run.steps or stop:
-                save_state(run.out, method, optimizers, done, run.seed)
-                saved = done
+                save_state(run.out, method, optimizers, done, run.seed, parts)
             if stop:
                 bar.close()
                 raise EXITS[stop](f"stopped after step {done}; saved in {run.out}; the same command goes on")
             if done % run.look_every == 0 or done == run.steps:
                 _log(run.out, {"step": done, **look(done)})
         bar.close()
-        if start >= run.steps:  # stopped by a signal, which leaves no time for a look
-            _log(run.out, {"step": start, **look(start)})
-        return max(saved, start)
+        return done
 
 
-def save_state(out: Path, method: Method, optimizers: Mapping[str, Optimizer], done: int, seed: int) -> Path:
-    """Write all that a resumed run needs to RUN/state/<step>.safetensors; drop all but the newest KEEP."""
-    assert isinstance(method, nn.Module)
-    names = {id(parameter): name for name, parameter in method.named_parameters()}
-    tensors = {f"method/{name}": value for name, value in method.state_dict().items()}
-    for key, optimizer in optimizers.items():
-        for parameter, slots in optimizer.state.items():
-            for slot, value in slots.items():
-                tensors[f"opt/{key}/{names[id(parameter)]}/{slot}"] = value
-    path = out / "state" / f"{done:08d}.safetensors"
-    save(path, Checkpoint(TRAIN_STATE, to_json(method.config), {"step": done, "seed": seed}, tensors))
-    for old in sorted((out / "state").glob("*.safetensors"))[:-KEEP]:
-        old.unlink(missing_ok=True)
-    return path
-
-
-def load_state(path: Path, method: Method, optimizers: Mapping[str, Optimizer]) -> int:
-    """Fill method and optimizers from a state file; returns the number of steps it has behind it.
-
-    Raises: ModelError if the file is broken, or of a method with other settings or shapes.
-    """
-    assert isinstance(method, nn.Module)
-    state = load(path, TRAIN_STATE)
-    mine = to_json(method.config)
-    for key in mine.keys() | state.config.keys():
-        if mine.get(key) != state.config.get(key):
-            raise ModelError(
-                f"{path.parent.parent}: made with {key} {state.config.get(key)}, now {mine.get(key)}; "
-                "use the old value, --resume never, or another --out"
-            )
-    own = {name[7:]: value for name, value in state.tensors.items() if name.startswith("method/")}
+def _step(
+    method: Method, stream: Callable[[int], Mapping[str, Tensor]], optimizers: dict[str, Optimizer], i: int
+) -> dict[str, Tensor] | None:
+    """The losses of step i, or None if memory ran out, which leaves the networks between two steps."""
     try:
-        method.load_state_dict(own)
-    except RuntimeError:
-        raise ModelError(
-            f"{path} is a state of other networks; use --resume never or another --out"
-        ) from None
-    parameters = dict(method.named_parameters())
-    for name, value in state.tensors.items():
-        if name.startswith("opt/"):
-            _, key, rest = name.split("/", 2)
-            parameter, slot = rest.rsplit("/", 1)
-            like = parameters[parameter]
-            value = value.to(like.device)
-            if value.shape == like.shape:  # moments lie in memory as their parameter does
-                value = torch.empty_like(like, dtype=value.dtype).copy_(value)
-            optimizers[key].state[like][slot] = value
-    return int(state.meta["step"])
+        return method.step(stream(i), optimizers, i)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return None
 
 
-def newest_state(out: Path) -> Path | None:
-    """The newest state of a run folder, or None."""
-    return max((out / "state").glob("*.safetensors"), default=None)
+def _out_of_memory(error: BaseException) -> bool:
+    """torch.OutOfMemoryError of a GPU, and what torch and oneDNN raise on the CPU."""
+    marks = ("you tried to allocate", "out of memory", "Failed to allocate memory", "could not create a")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        mark in str(error) for mark in marks
+    )
 
 
-def _resume(method: Method, optimizers: Mapping[str, Optimizer], run: Run) -> int:
+def _smaller(
+    method: Method, optimizers: Mapping[str, Optimizer], run: Run, i: int, parts: int
+) -> tuple[int, int]:
+    """Go back to the newest state with the batch in twice as many parts; returns its step, and the parts.
+
+    Raises: MemoryFullError if that was tried often enough, or the method cannot.
+    """
+    parts *= 2
+    if parts > MOST_PARTS or not method.take_parts(parts):
+        tried = f" with the batch in {parts // 2} parts" if parts > 2 else ""
+        raise MemoryFullError(
+            f"out of memory at step {i}{tried}; {last_good(run.out)}; use a smaller --batch"
+        )
+    assert isinstance(method, nn.Module)
+    method.zero_grad(set_to_none=True)
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    path, state, _ = open_newest(run.out)
+    fill(path, state, method, optimizers)
+    step = int(state.meta["step"])
+    _rewind_log(run.out, step)
+    _log(run.out, {"step": step, "parts": parts})
+    if not run.quiet:
+        tqdm.write(
+            f"out of memory at step {i}: batches are taken in {parts} parts from step {step} on", sys.stderr
+        )
+    return step, parts
+
+
+def _resume(method: Method, optimizers: Mapping[str, Optimizer], run: Run) -> tuple[int, int]:
+    """Fill method and optimizers from the state that run asks for; returns its step and number of parts."""
+    sweep(run.out)
+    found = None
     if run.resume == "never":
-        _forget(run.out, 0)
+        forget(run.out, -1)
         for old in run.out.glob("best*.safetensors"):
             old.unlink()
-        return 0
-    path = newest_state(run.out) if run.resume == "auto" else Path(run.resume)
-    if path is None:
-        return 0
-    if path.is_dir():
-        path = newest_state(path) or path
-    start = load_state(path, method, optimizers)
-    _forget(run.out, start)
-    return start
+    elif run.resume == "auto":
+        found = open_newest(run.out) if newest_state(run.out) else None
+    elif Path(run.resume).is_dir():
+        found = open_newest(Path(run.resume))
+    else:
+        found = Path(run.resume), load(run.resume, TRAIN_STATE), []
+    start, parts = 0, 1
+    if found:
+        path, state, passed = found
+        for line in passed:
+            tqdm.write(f"{line}; going on from {path.name}", sys.stderr)
+        fill(path, state, method, optimizers)
+        start, parts = int(state.meta["step"]), int(state.meta.get("parts", 1))
+        method.take_parts(parts)
+        forget(run.out, start)
+    _rewind_log(run.out, start)
+    return start, parts
 
 
-def _forget(out: Path, step: int) -> None:
-    """Remove states beyond step, which the run leaves behind; they would be taken for the newest."""
-    for old in (out / "state").glob("*.safetensors"):
-        if int(old.stem) > step:
-            old.unlink()
+def _rewind_log(out: Path, step: int) -> None:
+    """Cut the log back to step: what comes after will be done again; a line that a crash tore goes too."""
+    path, kept = out / "log.jsonl", []
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+            at = entry["step"] + ("rate" not in entry) / 2  # a look comes after its step, and is repeated
+        except (ValueError, TypeError, KeyError):
+            continue
+        if at <= step:
+            kept.append(line + "\n")
+    write_aside(path, ["".join(kept).encode()])
 
 
-def _check_finite(losses: Mapping[str, Tensor], i: int, out: Path) -> None:
-    bad = [name for name, value in losses.items() if not torch.isfinite(value).all()]
-    if bad:
-        state = newest_state(out)
-        last = f"the last good state is {state}" if state else "no state was saved yet"
-        raise NotFiniteError(f"loss {bad[0]} is not finite at step {i}; {last}; lower --lr or raise --r1")
+def _check_finite(
+    losses: Mapping[str, Tensor], method: Method, optimizers: Mapping[str, Optimizer], i: int, out: Path
+) -> None:
+    """Losses, and the largest entry of the gradients that each optimiser was left with.
+
+    An earlier gradient of the same step would have spoilt the weights, and with them the later ones.
+    """
+    grads = [p.grad for o in optimizers.values() for g in o.param_groups for p in g["params"]]
+    norm = get_total_norm([grad for grad in grads if grad is not None], math.inf)
+    values = torch.stack([norm.float(), *(value.detach().float() for value in losses.values())])
+    if torch.isfinite(values).all():  # the one wait for a GPU
+        return
+    bad = [f"loss {name}" for name, value in losses.items() if not torch.isfinite(value)]
+    assert isinstance(method, nn.Module)
+    for name, parameter in method.named_parameters():
+        if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+            bad.append(f"the gradient of {name[-40:]}")
+    raise NotFiniteError(f"{bad[0]} is not finite at step {i}; {last_good(out)}; lower --lr or raise --r1")
 
 
 def _log(out: Path, entry: Mapping[str, Any]) -> None:
     with (out / "log.jsonl").open("a") as log:
         log.write(json.dumps(entry) + "\n")
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    aside = path.with_suffix(".part")
-    aside.write_text(json.dumps(values, indent=1) + "\n")
-    aside.replace(path)
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the run folder; the lock goes with the process, however it ends."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        handle = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise DiskError(f"{out} cannot be written ({error.strerror}); choose another --out") from None
-    try:
-        try:
-            if fcntl:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(handle, 40, 0).decode(errors="replace").strip()
-            raise RunBusyError(
-                f"{out} is in use by process {holder or '?'}; wait, or choose another --out"
-            ) from None
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextmanager

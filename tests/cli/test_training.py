@@ -16,6 +16,7 @@ from stylegan_toon.checkpoint.format import load
 from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
 from stylegan_toon.pipelines.models import load_encoder, load_generator
+from stylegan_toon.training.lock import hold
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FACES, STORYBOOK = str(FIXTURES / "faces16.zip"), str(FIXTURES / "storybook16.zip")
@@ -143,6 +144,48 @@ def test_going_on_ends_where_one_go_ends(runs, tmp_path):
     done(*args, "--out", "half", "--steps", 4, cwd=tmp_path)
     a, b = (load(file / "last.safetensors").tensors for file in (tmp_path / "half", runs / "a"))
     assert all((a[name] == b[name]).all() for name in b)
+    half, whole = (done("digest", out, cwd=tmp_path) for out in ("half", runs / "a"))
+    assert half == whole and len(half) == 65
+    document = json.loads(done("digest", "half/state/00000002.safetensors", "--json", cwd=tmp_path))
+    assert document["step"] == 2 and document["digest"] != whole.strip()
+
+
+HELD = """
+import sys
+from stylegan_toon.cli import cli
+from stylegan_toon.cli.common import ENVIRONMENT, run
+code = run(cli, sys.argv[1:], "stylegan-toon", ENVIRONMENT)
+print(code, "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("train", "absent.zip", "--out", "runs/held"),
+        ("finetune", "--target", "held"),
+        ("encode", "absent.zip", "--out", "runs/held"),
+    ],
+    ids=lambda args: args[0],
+)
+def test_a_second_run_is_told_who_holds_the_folder_before_torch_is_imported(args, tmp_path):
+    with hold(tmp_path / "runs" / "held"):
+        command = [sys.executable, "-c", HELD, *args]
+        env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=env)
+    assert second.stdout == "7 False\n", second.stderr
+    assert (
+        second.stderr.startswith("Error: runs/held is in use by process ")
+        and str(os.getpid()) in second.stderr
+    )
+
+
+def test_a_folder_made_for_a_run_that_cannot_start_goes_again_and_one_that_was_there_stays(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for out in ("new/run", "mine"):
+        assert toon("train", "absent.zip", "--out", out, cwd=tmp_path)[0] == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "new"]
+    assert not list((tmp_path / "new").iterdir())
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
@@ -173,6 +216,9 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
         (["train", FACES, "--out", "/dev/null/x", "--steps", "1"], 9, "--out"),
         (["train", FACES, "--out", "o", "--grow", "absent"], 4, "absent"),
         (["finetune", "--target", "webtoon"], 3, "webtoon"),
+        (["digest", "absent"], 4, "absent"),
+        (["digest", "."], 4, "holds no state of a run"),
+        (["digest", FACES], 4, "faces16.zip"),
         (["finetune", "--target", STORYBOOK, "--source", "absent"], 4, "absent"),
         (["train", FACES, "--out", "o", "--lr", "1e30", "--steps", "9", *TINY], 8, "not finite"),
     ],
