@@ -23,7 +23,7 @@ NOISE_OFFSET = 1 << 32  # above every seed, so that a picture's noise is not its
 
 
 def parse_seeds(text: str) -> list[int]:
-    """"0-7,9" -> [0, 1, ..., 7, 9]: seeds and ranges, in the order given, each 0 to 2^32 - 1.
+    """ "0-7,9" -> [0, 1, ..., 7, 9]: seeds and ranges, in the order given, each 0 to 2^32 - 1.
 
     Raises: UsageError for anything else.
     """
@@ -86,7 +86,10 @@ def read_latents(path: str | Path, generator: Generator) -> tuple[str, Tensor]:
 
 
 def draw(
-    generator: Generator, latents: Tensor, psi: float = 1.0, cutoff: int | None = None,
+    generator: Generator,
+    latents: Tensor,
+    psi: float = 1.0,
+    cutoff: int | None = None,
     noise: str | Sequence[Tensor] = "const",
 ) -> Tensor:
     """Latents [N, Z or D] or [N, L, D] to pictures [N, 3, R, R] on the CPU, not clamped.

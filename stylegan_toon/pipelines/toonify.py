@@ -18,9 +18,10 @@ from stylegan_toon.faces.paste import paste
 from stylegan_toon.features.mobileface import MobileFace, load_mobileface
 from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor, to_uint8
 from stylegan_toon.methods.invert import STEPS, refine
+from stylegan_toon.pipelines.blend import nothing_changes
 from stylegan_toon.pipelines.models import load_encoder, load_generator, open_model
+from stylegan_toon.stylegan2.blend import Recipe, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
-from stylegan_toon.stylegan2.blend import shared_resolutions
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import build_generator
 from stylegan_toon.stylegan2.generator import Generator
@@ -44,14 +45,15 @@ class Toonifier:
         self,
         style: str = "storybook",
         source: str = "faces",
-        blend: int | None = None,
+        blend: int | Recipe | None = None,
         device: str = "auto",
         report: Callable[[str], None] = lambda text: None,
     ):
         """Load source, style and encoder, and blend.
 
         Args:
-            blend: how many resolutions, from 4x4 up, come from the source; None takes the style's own.
+            blend: a recipe, or how many resolutions, from 4x4 up, come from the source; None takes the
+                style's own.
         Raises: ModelError, UsageError (blend out of range), MissingPartError (device).
         """
         self.device = choose_device(device)
@@ -60,18 +62,17 @@ class Toonifier:
         child = build_generator(made).to(self.device)
         self._child = child
         self.set_blend(int(made.meta.get("blend", 0)) if blend is None else blend)
-        shared = shared_resolutions(self.source, child)
-        if blend and all(shared[:blend]):
-            report(
-                f"--blend {blend} is the same as --blend 0: {style} shares these resolutions with {source}"
-            )
+        shares = self.recipe.shares(self.source.config.n_resolutions)
+        if blend and nothing_changes(shares, shared_resolutions(self.source, child)):
+            report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
         self.style, self._source_name = style, source
         self._face: MobileFace | None = None
         self._encoder: Encoder | None = None
 
-    def set_blend(self, k: int) -> None:
-        """Take the k lowest resolutions from the source. Raises: UsageError if k is out of range."""
-        self.cartoon, self.k = blend_generators(self.source, self._child, k), k
+    def set_blend(self, how: int | Recipe) -> None:
+        """Blend by a recipe, or with the k lowest resolutions of the source. Raises: UsageError."""
+        self.recipe = Recipe(how) if isinstance(how, int) else how
+        self.cartoon = blend_generators(self.source, self._child, self.recipe)
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Identity embeddings [N, F] of aligned pictures."""
@@ -102,7 +103,7 @@ def toonify_files(
     photos: Sequence[str] = (),
     style: str = "storybook",
     source: str = "faces",
-    blend: int | None = None,
+    blend: int | Recipe | None = None,
     refine: int = 0,
     refine_steps: int | None = None,
     faces: str | int = "all",
@@ -123,7 +124,7 @@ def toonify_files(
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is its Result's error.
     """
     toonifier = Toonifier(style, source, blend, device, report)
-    about = {"Software": f"stylegan-toon {__version__}", "style": style, "blend": str(toonifier.k)}
+    about = {"Software": f"stylegan-toon {__version__}", "style": style, "blend": str(toonifier.recipe)}
     if not photos:
         path = Path(out) / f"{Path(style).stem}-pairs.png"
         save_png(path, _pairs(toonifier, seed), {**about, "seed": str(seed)})

@@ -15,7 +15,7 @@ from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
 from stylegan_toon.methods.invert import refine
 from stylegan_toon.pipelines.toonify import Toonifier
-from stylegan_toon.stylegan2.blend import blend
+from stylegan_toon.stylegan2.blend import Recipe, blend
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.generator import Generator
 
@@ -121,7 +121,7 @@ def test_toonifier_draws_the_encoders_code_with_the_blended_generator(models, mo
     toonifier = Toonifier("drawn", "plain")
     photos = torch.rand(2, 3, 32, 32) * 2 - 1
     w_plus = toonifier.invert(photos)
-    assert toonifier.k == 2 and w_plus.shape == (2, 8, 8)
+    assert toonifier.recipe == Recipe(2) and w_plus.shape == (2, 8, 8)
     child = Toonifier("drawn", "plain", blend=0).cartoon
     wanted = blend(toonifier.source, child, 2).synthesis(w_plus, "none")[-1].clamp(-1, 1)
     torch.testing.assert_close(toonifier.draw(w_plus), wanted)
