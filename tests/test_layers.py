@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROWS = (
     ("cuda_ops",),
-    ("errors", "config", "device", "images", "paths"),
+    ("errors", "config", "device", "exact", "images", "metadata", "onnx_file", "paths"),
     ("checkpoint", "data", "faces", "nn", "losses"),
     ("stylegan2", "features"),
     ("metrics", "training"),

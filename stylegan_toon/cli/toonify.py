@@ -53,6 +53,9 @@ class Faces(click.ParamType):
 @click.option("--faces", type=Faces(), default="all", show_default=True, help="Which; N are the N largest.")
 @click.option("--size", type=click.IntRange(16, 4096), metavar="N", help="Edge of the crop (--crop-only).")
 @click.option("--crop-only", is_flag=True, help="Save the cartoon face alone, not put back into the photo.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Photos at a time.")
+@click.option("--exact", is_flag=True, help="The same bytes on every machine; up to 4 times slower.")
+@click.option("--metadata/--no-metadata", default=True, help="Write into every PNG how it was made, or not.")
 @click.option("--out", type=click.Path(), default="out", show_default=True, help="Folder for the results.")
 def toonify(common: Common, blend: int | None, size: int | None, crop_only: bool, **options: Any) -> None:
     """Turn the faces in PHOTOS into cartoons; without PHOTOS, draw source | cartoon pairs from random codes.

@@ -57,6 +57,6 @@ class Encoder(nn.Module):
         y = self.from_rgb(x.to(self.compute_dtype, memory_format=torch.channels_last))
         for block in self.blocks:
             y = block(y)
-        y = self.fc(y.float().flatten(1))
+        y = self.fc(y.to(self.fc.weight.dtype).flatten(1))
         offsets = self.offsets(y).reshape(-1, self.config.n_layers, self.config.w_dim)
         return self.w_mean + self.base(y)[:, None] + offsets
