@@ -94,11 +94,28 @@ def _reference(
         weight = (f if flip else f.flip(0, 1)).expand(c, 1, kh, kw)
         if up > 1:
             x = F.pad(x.reshape(n, c, h, 1, w, 1), (0, up - 1, 0, 0, 0, up - 1)).reshape(n, c, h * up, w * up)
-        if x0 == x1 >= 0 and y0 == y1 >= 0:
+        if x.device.type == "cpu" and dtype == torch.float64:
+            y = _by_taps(F.pad(x, (x0, x1, y0, y1)), weight[0, 0], down)
+        elif x0 == x1 >= 0 and y0 == y1 >= 0:
             y = F.conv2d(x, weight, stride=down, padding=(y0, x0), groups=c)
         else:
             y = F.conv2d(F.pad(x, (x0, x1, y0, y1)), weight, stride=down, groups=c)
     return (y if y.dtype == dtype else y.to(dtype)).contiguous(memory_format=layout)
+
+
+def _by_taps(x: Tensor, f: Tensor, down: int) -> Tensor:
+    """Correlate x with f, a tap at a time: torch's float64 convolution would go channel by channel."""
+    (kh, kw), height, width = f.shape, x.shape[2], x.shape[3]
+    rows, columns = height - kh + 1, width - kw + 1
+    taps = [
+        (tap, x[:, :, i : i + rows : down, j : j + columns : down])
+        for i, line in enumerate(f.tolist())
+        for j, tap in enumerate(line)
+    ]
+    y = taps[0][1] * taps[0][0]
+    for tap, part in taps[1:]:
+        y = torch.add(y, part, alpha=tap) if torch.is_grad_enabled() else y.add_(part, alpha=tap)
+    return y
 
 
 def _run(x: Tensor, f: Tensor, up: int, down: int, x0: int, x1: int, y0: int, y1: int, flip: bool) -> Tensor:

@@ -10,7 +10,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROWS = (
     ("cuda_ops",),
-    ("errors", "config", "device", "images", "archives", "paths", "downloads"),
+    (
+        "errors",
+        "config",
+        "device",
+        "exact",
+        "images",
+        "archives",
+        "metadata",
+        "onnx_file",
+        "paths",
+        "downloads",
+    ),
     ("checkpoint", "data", "faces", "nn", "losses"),
     ("stylegan2", "features"),
     ("metrics", "training"),

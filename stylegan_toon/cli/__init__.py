@@ -16,6 +16,7 @@ from stylegan_toon.cli.common import ENVIRONMENT, run
 COMMANDS: dict[str, tuple[str, str]] = {
     "toonify": ("stylegan_toon.cli.toonify:toonify", "Turn the faces in photos into cartoons."),
     "generate": ("stylegan_toon.cli.generate:generate", "Draw pictures with a model."),
+    "replay": ("stylegan_toon.cli.replay:replay", "Make a picture again from what it says of itself."),
     "blend": ("stylegan_toon.cli.blend:blend", "Join two generators at a resolution and save the result."),
     "convert": ("stylegan_toon.cli.convert:convert", "Turn another program's model into a safetensors file."),
     "prepare": ("stylegan_toon.cli.prepare:prepare", "Make a training set from folders and archives."),

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from stylegan_toon.cli.blending import shape_options
 from stylegan_toon.cli.common import Common, toon_command
 from stylegan_toon.cli.detector import detector_options
 
@@ -11,6 +12,7 @@ from stylegan_toon.cli.detector import detector_options
 @toon_command("stylegan-toon blends storybook --photos heldout.zip --pictures storybook.zip --out storybook")
 @click.argument("style")
 @click.option("--source", default="faces", show_default=True, help="The photo generator the style came from.")
+@shape_options
 @click.option("--photos", multiple=True, required=True, type=click.Path(), help="Aligned photos; repeatable.")
 @click.option("--pictures", multiple=True, required=True, type=click.Path(), help="Of the style; repeatable.")
 @click.option("--shown", multiple=True, type=click.Path(), help="Photos for the strip; repeatable.")

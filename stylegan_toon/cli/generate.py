@@ -20,6 +20,8 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.option("--noise", type=click.Choice(("const", "random", "none")), default="const", show_default=True)
 @click.option("--npz", type=click.Path(), help="Also write the floats [N, 3, H, W], not clamped.")
 @click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Pictures at a time.")
+@click.option("--exact", is_flag=True, help="The same bytes on every machine; up to 4 times slower.")
+@click.option("--metadata/--no-metadata", default=True, help="Write into every PNG how it was made, or not.")
 @click.option("--out", type=click.Path(), default="out", show_default=True, help="Folder for the results.")
 def generate(common: Common, seeds: str | None, latents: str | None, **options: Any) -> None:
     """Draw pictures with MODEL, a known name, a run or a file. Prints one path a line.

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from stylegan_toon.cli.blending import recipe, shape_options, weights_option
 from stylegan_toon.cli.common import Common, toon_command
 from stylegan_toon.cli.detector import detector_options
 from stylegan_toon.errors import InputError
@@ -27,6 +28,7 @@ class Faces(click.ParamType):
     "stylegan-toon toonify me.jpg",
     "stylegan-toon toonify holiday/ --style storybook --out cartoons",
     "stylegan-toon toonify me.jpg --refine 2 --blend 3",
+    "stylegan-toon toonify me.jpg --blend 3 --blend-width 0.5",
     "stylegan-toon toonify --blend 4                    (no photo: source | cartoon pairs)",
 )
 @click.argument("photos", nargs=-1, type=click.Path())
@@ -39,6 +41,8 @@ class Faces(click.ParamType):
     help="Take the K lowest resolutions, from 4x4 up, from the photo generator: 0 is the style alone. "
     "Default: the best K of the style.",
 )
+@shape_options
+@weights_option
 @click.option(
     "--refine",
     type=click.IntRange(0, 3),
@@ -51,8 +55,11 @@ class Faces(click.ParamType):
 @detector_options
 @click.option("--size", type=click.IntRange(16, 4096), metavar="N", help="Edge of the crop (--crop-only).")
 @click.option("--crop-only", is_flag=True, help="Save the cartoon face alone, not put back into the photo.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Photos at a time.")
+@click.option("--exact", is_flag=True, help="The same bytes on every machine; up to 4 times slower.")
+@click.option("--metadata/--no-metadata", default=True, help="Write into every PNG how it was made, or not.")
 @click.option("--out", type=click.Path(), default="out", show_default=True, help="Folder for the results.")
-def toonify(common: Common, size: int | None, crop_only: bool, **options: Any) -> None:
+def toonify(common: Common, blend: int | None, size: int | None, crop_only: bool, **options: Any) -> None:
     """Turn the faces in PHOTOS into cartoons; without PHOTOS, draw source | cartoon pairs from random codes.
 
     PHOTOS are pictures or folders of them; a folder is mirrored in the results. Prints one path a line.
@@ -61,7 +68,7 @@ def toonify(common: Common, size: int | None, crop_only: bool, **options: Any) -
         raise click.UsageError("--size is the edge of the crop; it needs --crop-only")
     from stylegan_toon.pipelines.toonify import toonify_files  # torch loads here, not for --help
 
-    options |= {"size": size, "crop_only": crop_only}
+    options |= {"blend": recipe(blend, options), "size": size, "crop_only": crop_only}
     results: list[dict[str, object]] = []
     failed: list[str] = []
     for one in toonify_files(**options, device=common.device, seed=common.seed, report=common.report):

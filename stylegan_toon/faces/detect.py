@@ -1,14 +1,15 @@
-"""YuNet: find the faces of a photo, with five points each. NumPy and onnxruntime, no OpenCV.
+"""YuNet: find the faces of a photo, with five points each. NumPy and onnxruntime, or float64; no OpenCV.
 
 Source: Wu, Peng, Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector"; model and licence in pretrained/.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -16,6 +17,7 @@ from PIL import Image
 
 from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.faces.align import move, rgb, roll, side, warp
+from stylegan_toon.faces.yunet import load_yunet
 from stylegan_toon.paths import pretrained_file
 
 MODEL = "yunet_n_dynamic.onnx"
@@ -25,6 +27,9 @@ SIDES = (320, 640, 1280)
 WELL = 48, 0.8  # a face is shown well from this side in network pixels and this score up
 SMALL = 48  # faces below this side, in network pixels, make a larger picture worth a look
 STRIDES = (8, 16, 32)
+GRID = 64  # parts of a pixel that boxes and points are rounded to: what differs between machines falls away
+
+Net = Callable[[np.ndarray], dict[str, np.ndarray]]  # a picture [1, 3, H, W] to YuNet's outputs by name
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +52,9 @@ class _Found(Face):
     at: int  # longer side of the network's picture
 
 
-def find_faces(photo: Image.Image, model: Path | None = None, min_score: float = MIN_SCORE) -> list[Face]:
+def find_faces(
+    photo: Image.Image, model: Path | None = None, min_score: float = MIN_SCORE, exact: bool = False
+) -> list[Face]:
     """Every face of a photo, largest first, each once.
 
     Looks at the photo at SIDES as needed, at its three other quarter turns when it finds nothing, and then at
@@ -56,10 +63,11 @@ def find_faces(photo: Image.Image, model: Path | None = None, min_score: float =
         photo: RGB.
         model: YuNet as ONNX; None takes the one that ships.
         min_score: 0 to 1; lower finds more, and more that is none.
+        exact: compute in float64, so that the numbers are the same on every machine; 8 times slower.
     Returns: an empty list where there is no face.
     Raises: ModelError when the model is missing or is not YuNet.
     """
-    net, photo = _session(_model_path(model)), rgb(photo)
+    net, photo = _network(_model_path(model), exact), rgb(photo)
     found = _search(net, photo, min_score)
     faces = [face for one in found if (face := _second_look(net, photo, one, min_score))]
     keep = nms(np.array([f.box for f in faces]).reshape(-1, 4), [f.score for f in faces])
@@ -128,7 +136,16 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
     return net
 
 
-def _search(net: onnxruntime.InferenceSession, photo: Image.Image, min_score: float) -> list[_Found]:
+def _network(path: Path, exact: bool) -> Net:
+    session = _session(path)  # also refuses what is not YuNet
+    if exact:
+        return load_yunet(path)
+    names = [output.name for output in session.get_outputs()]
+    first = session.get_inputs()[0].name
+    return lambda picture: dict(zip(names, session.run(names, {first: picture}), strict=True))
+
+
+def _search(net: Net, photo: Image.Image, min_score: float) -> list[_Found]:
     """Faces of the upright photo, or else of its quarter turns, without duplicates."""
     pixels = np.asarray(photo)
     seen: list[tuple[int, np.ndarray]] = []
@@ -164,9 +181,7 @@ def _merge(found: list[_Found]) -> list[_Found]:
     return [found[i] for i in nms(np.array([f.box for f in found]).reshape(-1, 4), [*map(rank, found)])]
 
 
-def _second_look(
-    net: onnxruntime.InferenceSession, photo: Image.Image, first: _Found, min_score: float
-) -> Face | None:
+def _second_look(net: Net, photo: Image.Image, first: _Found, min_score: float) -> Face | None:
     """Look at one face alone, turned by its own roll until it is upright; None if it is no face after all.
 
     Keeps the points of the first look unless the face turns out to be tilted more than those say.
@@ -199,9 +214,7 @@ def _degrees(angle: float) -> float:
     return (angle + 180.0) % 360.0 - 180.0
 
 
-def _look(
-    net: onnxruntime.InferenceSession, photo: Image.Image, box: np.ndarray, angle: float, min_score: float
-) -> Face | None:
+def _look(net: Net, photo: Image.Image, box: np.ndarray, angle: float, min_score: float) -> Face | None:
     """The face in the middle of a square patch of 3.2 box sides, turned back by angle degrees."""
     size = SIDES[0]
     centre, scale = (box[:2] + box[2:]) / 2.0, 3.2 * float((box[2:] - box[:2]).max()) / size
@@ -217,11 +230,12 @@ def _look(
     best = max(near, key=lambda one: one.score)
     x0, y0, x1, y1 = best.box
     corners = move(matrix, np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]))
-    return Face(np.concatenate([corners.min(0), corners.max(0)]), best.score, move(matrix, best.points))
+    box = np.concatenate([corners.min(0), corners.max(0)])
+    return Face(_snap(box), best.score, _snap(move(matrix, best.points)))
 
 
 def _detect(
-    net: onnxruntime.InferenceSession,
+    net: Net,
     small: np.ndarray,
     extent: tuple[int, int],
     at: int,
@@ -239,8 +253,7 @@ def _detect(
     turned = np.rot90(small, turns, axes=(1, 2))
     pad = [(0, 0), (0, -turned.shape[1] % 32), (0, -turned.shape[2] % 32)]
     picture = np.ascontiguousarray(np.pad(turned, pad)[None, ::-1])  # RGB to BGR
-    names = [output.name for output in net.get_outputs()]
-    out = dict(zip(names, net.run(names, {net.get_inputs()[0].name: picture}), strict=True))
+    out = net(picture)
     found = []
     for stride in STRIDES:
         columns = picture.shape[3] // stride
@@ -255,10 +268,15 @@ def _detect(
             ends = _turn_back(np.stack([middle - size / 2, middle + size / 2]), turns, width, height) * scale
             box = np.concatenate([ends.min(0), ends.max(0)])
             five = _turn_back(five.astype(np.float64), turns, width, height) * scale
+            box, five = _snap(box), _snap(five)
             if np.isfinite(five).all() and np.ptp(five, axis=0).max() > 0:
                 found.append(_Found(box, float(score), five, float(size.max()), at))
     keep = nms(np.array([f.box for f in found]).reshape(-1, 4), [f.score for f in found])
     return [found[i] for i in keep]
+
+
+def _snap(coordinates: np.ndarray) -> np.ndarray:
+    return np.rint(np.asarray(coordinates, np.float64) * GRID) / GRID
 
 
 def _turn_back(points: np.ndarray, turns: int, width: int, height: int) -> np.ndarray:
@@ -280,21 +298,22 @@ def shrink(pixels: np.ndarray, longer: int) -> np.ndarray:
     if scale >= 1:
         resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
         return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1), np.float32)
-    rows = _average(pixels.reshape(old_height, -1), height).reshape(height, old_width, 3)
-    columns = _average(np.ascontiguousarray(rows.transpose(1, 2, 0).reshape(old_width, -1)), width)
-    return np.rint(columns.reshape(width, 3, height).transpose(1, 2, 0))
+    # Weights are whole numbers, so every sum is exact, whatever its order and the machine.
+    first = np.float32 if 255 * old_height < 2**24 else np.float64
+    rows = _sums(pixels.reshape(old_height, -1), height, first).reshape(height, old_width, 3)
+    columns = _sums(rows.transpose(1, 2, 0).reshape(old_width, -1), width, np.float64)
+    small = np.rint(columns / (old_height * old_width)).astype(np.float32)
+    return np.ascontiguousarray(small.reshape(width, 3, height).transpose(1, 2, 0))
 
 
-def _average(rows: np.ndarray, count: int) -> np.ndarray:
-    """Rows [N, M] averaged by area to [count, M], count <= N; a few at a time as small matrix products."""
+def _sums(rows: np.ndarray, count: int, dtype: Any) -> np.ndarray:
+    """Rows [N, M] added up to [count, M], count <= N, by area times N: a few at a time as matrix products."""
     n, block = len(rows), 16
-    edges = np.arange(count + 1) * (n / count)
-    out = np.empty((count, rows.shape[1]), np.float32)
+    out = np.empty((count, rows.shape[1]), dtype)
     for first in range(0, count, block):
-        last = min(count, first + block)
-        low, high = int(edges[first]), min(n, math.ceil(edges[last] - 1e-9))
+        cell = np.arange(first, min(count, first + block))[:, None]
+        low, high = first * n // count, -(-(int(cell[-1, 0]) + 1) * n // count)
         pixel = np.arange(low, high)
-        ends = np.minimum(pixel + 1, edges[first + 1 : last + 1, None])
-        share = (ends - np.maximum(pixel, edges[first:last, None])).clip(0, 1) * (count / n)
-        np.matmul(share.astype(np.float32), rows[low:high].astype(np.float32), out=out[first:last])
+        share = np.minimum((pixel + 1) * count, (cell + 1) * n) - np.maximum(pixel * count, cell * n)
+        np.matmul(share.clip(0).astype(dtype), rows[low:high].astype(dtype), out=out[first : first + block])
     return out

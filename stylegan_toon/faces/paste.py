@@ -5,6 +5,7 @@ sRGB in 0..255 throughout; colours are compared in YCbCr (ITU-R BT.601, as in JP
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,10 +17,8 @@ COLOUR = 0.5
 FACE = 0.75  # the face ends about here, on the way from the middle (0) to the outline (1)
 SMALL = 64  # side of the pictures that colours are compared on
 SIGMA = 0.08  # how far colours at the edge reach along it, as a part of the side
-_YCC = np.array(
-    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32
-)
-_RGB = np.linalg.inv(_YCC).astype(np.float32)
+_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+_RGB = np.linalg.inv(_YCC)
 
 
 def paste(
@@ -27,6 +26,7 @@ def paste(
     cartoons: Sequence[tuple[Image.Image, np.ndarray]],
     feather: float = FEATHER,
     colour: float = COLOUR,
+    exact: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Put cartoons over the faces of a photo.
 
@@ -38,6 +38,7 @@ def paste(
         cartoons: pairs of a square picture, RGB of any size, and the five points [5, 2] it was aligned by.
         feather: width of the soft edge as a part of the square's side, above 0, at most 0.5.
         colour: how far the face's mean and deviation go to those of the photo, 0 not at all, 1 all the way.
+        exact: compute in float64, so that the bytes are the same on every machine.
     Returns: uint8 [H, W, 3] of the photo's size, and the mask, float32 [H, W] in 0..1. Where the mask is 0
         every pixel is the photo's own.
     Raises: ValueError for a cartoon that is not square, or feather or colour outside their range.
@@ -46,17 +47,18 @@ def paste(
         raise ValueError(f"feather must be in (0, 0.5] and colour in [0, 1], not {feather} and {colour}")
     before = np.asarray(rgb(photo))
     out, mask = before.copy(), np.zeros(before.shape[:2], np.float32)
+    dtype = np.float64 if exact else np.float32
     done: list[np.ndarray] = []
     for cartoon, points in cartoons:
         if cartoon.width != cartoon.height:
             raise ValueError(f"a cartoon must be square, not {cartoon.width}x{cartoon.height}")
         if (where := _bounds(points, photo.size)) is not None:
             top, left = where[0].start, where[1].start
-            alpha, away = _mask(points, where, feather)
+            alpha, away = _mask(points, where, feather, dtype)
             for other in done:
-                nearer = _distance(other, where) - away
+                nearer = _distance(other, where, dtype) - away
                 alpha = alpha * _smooth(nearer / 0.3 + 0.5)
-            tinted = _recolour(photo, rgb(cartoon), points, feather, colour)
+            tinted = _recolour(photo, rgb(cartoon), points, feather, colour, dtype)
             new = _warp_back(tinted, points, (top, left), alpha.shape)
             old = out[where]
             out[where] = np.rint(old + alpha[..., None] * (new - old)).astype(np.uint8)
@@ -76,13 +78,13 @@ def _bounds(points: np.ndarray, extent: tuple[int, int]) -> tuple[slice, slice] 
     return slice(low[1], high[1]), slice(low[0], high[0])
 
 
-def _distance(points: np.ndarray, where: tuple[slice, slice]) -> np.ndarray:
-    """Of every pixel from the middle of a face: 0 there, 1 on the mask's outline. float32 [h, w]."""
+def _distance(points: np.ndarray, where: tuple[slice, slice], dtype: Any) -> np.ndarray:
+    """Of every pixel from the middle of a face: 0 there, 1 on the mask's outline. [h, w] of dtype."""
     centre, axis = square(points)
     length = float(np.hypot(*axis))
-    x = np.arange(where[1].start, where[1].stop, dtype=np.float32) - np.float32(centre[0])
-    y = np.arange(where[0].start, where[0].stop, dtype=np.float32)[:, None] - np.float32(centre[1])
-    cos, sin = (np.float32(part / length**2) for part in axis)
+    x = np.arange(where[1].start, where[1].stop, dtype=dtype) - dtype(centre[0])
+    y = np.arange(where[0].start, where[0].stop, dtype=dtype)[:, None] - dtype(centre[1])
+    cos, sin = (dtype(part / length**2) for part in axis)
     return np.cbrt(_cube(x * cos + y * sin) + _cube(y * cos - x * sin))
 
 
@@ -90,9 +92,11 @@ def _cube(x: np.ndarray) -> np.ndarray:
     return np.abs(x * x * x)
 
 
-def _mask(points: np.ndarray, where: tuple[slice, slice], feather: float) -> tuple[np.ndarray, np.ndarray]:
-    """The mask of one face, and the distances it is made of; both float32 [h, w]."""
-    away = _distance(points, where)
+def _mask(
+    points: np.ndarray, where: tuple[slice, slice], feather: float, dtype: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mask of one face, and the distances it is made of; both [h, w] of dtype."""
+    away = _distance(points, where, dtype)
     return _smooth((1.0 - away) / (2.0 * feather)), away
 
 
@@ -126,7 +130,7 @@ def _warp_back(
 
 
 def _recolour(
-    photo: Image.Image, cartoon: Image.Image, points: np.ndarray, feather: float, colour: float
+    photo: Image.Image, cartoon: Image.Image, points: np.ndarray, feather: float, colour: float, dtype: Any
 ) -> Image.Image:
     """The cartoon with the photo's tone in the face and the photo's local colour along the soft edge.
 
@@ -134,19 +138,21 @@ def _recolour(
     photo there, smoothed, is added, and fades out towards the face, so that another background makes no halo.
     """
     n = SMALL
-    u = _cube((np.arange(n, dtype=np.float32) + 0.5) / (n / 2) - 1.0)
+    u = _cube((np.arange(n, dtype=dtype) + 0.5) / (n / 2) - 1.0)
     away = np.cbrt(u + u[:, None])
     new, old = (
-        np.asarray(picture, np.float32)
+        np.asarray(picture, dtype)
         for picture in (cartoon.resize((n, n), Image.Resampling.BOX), align(photo, points, n))
     )
     linear, shift = _tone(new, old, _smooth((FACE - away) / 0.3), colour)
     new = (new @ linear.T + shift).clip(0, 255)
     edge = _smooth((1.0 - away) / (2.0 * feather))
     gap = _spread((old - new), 4.0 * edge * (1.0 - edge)) * _smooth((away - 0.4) / 0.45)[..., None]
-    full = np.asarray(cartoon, np.float32) @ linear.T + shift
+    full = np.asarray(cartoon, dtype) @ linear.T + shift
     for channel in range(3):
-        wide = Image.fromarray(gap[..., channel]).resize(cartoon.size, Image.Resampling.BICUBIC)
+        wide = Image.fromarray(gap[..., channel].astype(np.float32)).resize(
+            cartoon.size, Image.Resampling.BICUBIC
+        )
         full[..., channel] += np.asarray(wide)
     return Image.fromarray(np.rint(full.clip(0, 255)).astype(np.uint8))
 
@@ -158,18 +164,18 @@ def _tone(
     share = (weight / weight.sum())[..., None]
     (mean, deviation), (goal, spread) = (
         (middle := (ycc * share).sum((0, 1)), np.sqrt((np.square(ycc - middle) * share).sum((0, 1))))
-        for ycc in (new @ _YCC.T, old @ _YCC.T)
+        for ycc in (new @ _YCC.T.astype(new.dtype), old @ _YCC.T.astype(new.dtype))
     )
     # A flat photo must not wash a cartoon out, nor a flat cartoon be blown up to noise.
     gain = 1.0 + strength * (((spread + 2.0) / (deviation + 2.0)).clip(0.67, 1.5) - 1.0)
     shift = _RGB @ (mean + strength * (goal - mean) - gain * mean)
-    return _RGB @ np.diag(gain).astype(np.float32) @ _YCC, shift.astype(np.float32)
+    return (_RGB @ np.diag(gain) @ _YCC).astype(new.dtype), shift.astype(new.dtype)
 
 
 def _spread(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """values [n, n, 3] where weight [n, n] is, spread by a Gaussian to where it is not."""
-    k = np.arange(len(weight), dtype=np.float32)
+    k = np.arange(len(weight), dtype=values.dtype)
     blur = np.exp(-0.5 * np.square((k - k[:, None]) / (SIGMA * len(weight))))
     known = blur @ weight @ blur
     summed = np.einsum("ij,jkc,kl->ilc", blur, values * weight[..., None], blur, optimize=True)
-    return (summed / (known[..., None] + 1e-3)).astype(np.float32)
+    return (summed / (known[..., None] + 1e-3)).astype(values.dtype)

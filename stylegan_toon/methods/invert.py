@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
+from stylegan_toon.exact import normal
 from stylegan_toon.losses.identity import identity_loss
 from stylegan_toon.losses.latent import pyramid_l1
 from stylegan_toon.stylegan2.generator import Generator
 
 STEPS = (0, 40, 120, 400)  # of --refine 0, 1, 2, 3
 STAY = 0.05
+GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
 
 
 def refine(
@@ -34,15 +36,17 @@ def refine(
         steps: how many; 0 returns w_plus itself.
         embed: pictures to unit identity embeddings [N, F]; None leaves the identity loss out.
         lr: in units of the spread of w.
-    Returns: [N, L, D] of the lowest loss seen for each photo. Samples do not influence each other.
+    Returns: [N, L, D] of the lowest loss seen for each photo. Samples do not influence each other. In float64
+        the codes stay on a grid, so that every step begins with the same bits on every machine.
     """
     if not steps:
         return w_plus
+    exact = w_plus.dtype == torch.float64
     with torch.no_grad():
-        z = torch.randn(1024, g.config.z_dim, generator=torch.Generator().manual_seed(0))
+        z = normal((1024, g.config.z_dim), torch.Generator().manual_seed(0), exact)
         spread = g.mapping(z.to(w_plus.device)).std(0).mean()
         known = embed(photos) if embed else None
-    start = w_plus.detach().clone()
+    start = w_plus.detach().mul(GRID).round().div(GRID) if exact else w_plus.detach().clone()
     code = start.clone().requires_grad_()
     optimizer = Adam([code], lr=lr * float(spread), betas=(0.9, 0.99))
     best, kept = torch.full([len(photos)], float("inf"), device=photos.device), start.clone()
@@ -63,4 +67,7 @@ def refine(
             optimizer.zero_grad()
             losses.sum().backward()
             optimizer.step()
+            if exact:
+                with torch.no_grad():
+                    code.mul_(GRID).round_().div_(GRID)
     return kept

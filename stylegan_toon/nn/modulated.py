@@ -90,5 +90,5 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """x [N, in, H, W], w [N, D] -> [N, 3, H, W] float32."""
-        return self.conv(x, w).float() + self.bias[:, None, None]
+        """x [N, in, H, W], w [N, D] -> [N, 3, H, W] in the dtype of the bias."""
+        return self.conv(x, w).to(self.bias.dtype) + self.bias[:, None, None]

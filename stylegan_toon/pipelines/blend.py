@@ -1,37 +1,53 @@
 """Blend two generator files by resolutions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stylegan_toon.checkpoint.format import save
+from stylegan_toon.config import to_json
 from stylegan_toon.pipelines.models import load_generator
-from stylegan_toon.stylegan2.blend import blend, shared_resolutions
+from stylegan_toon.stylegan2.blend import Recipe, blend, shared_resolutions
 from stylegan_toon.stylegan2.files import generator_checkpoint
 
 
 def blend_files(
     source: str | Path,
     child: str | Path,
-    k: int,
+    how: int | Recipe,
     out: str | Path,
     half: bool = False,
     report: Callable[[str], None] = lambda text: None,
 ) -> Path:
-    """Save blend(source, child, k) as an ordinary generator file.
+    """Save blend(source, child, how) as an ordinary generator file, whose header says how it was made.
 
     Args:
         source, child: names or files, as for load_generator.
-        k: how many resolutions, from 4x4 up, come from source.
-        report: is told when k changes nothing, because both hold the same layers there.
+        how: a recipe, or how many resolutions, from 4x4 up, come from source.
+        report: is told when the blend changes nothing, because both hold the same layers there.
     Returns: out.
-    Raises: ModelError, UsageError naming the range of k, DiskError.
+    Raises: ModelError, UsageError naming the range, DiskError.
     """
+    recipe = Recipe(how) if isinstance(how, int) else how
     a, b = load_generator(source), load_generator(child)
-    mixed = blend(a, b, k)
-    shared = shared_resolutions(a, b)
-    if k and all(shared[:k]):
-        report(f"blend {k} is the same as blend 0: {Path(child).name} shares them with the source")
-    sizes = [4 * 2**j for j, same in enumerate(shared) if same]
-    meta = {"blend": k, "source": Path(source).name, "child": Path(child).name, "shared_resolutions": sizes}
+    mixed = blend(a, b, recipe)
+    shares, shared = recipe.shares(a.config.n_resolutions), shared_resolutions(a, b)
+    if nothing_changes(shares, shared):
+        report(
+            f"{recipe} is the same as --blend 0: {Path(child).name} shares these resolutions with the source"
+        )
+    meta = {
+        # toonify takes so many resolutions from the source again: right for a hard swap alone
+        "blend": 0 if recipe.weights or recipe.width or recipe.keep != "low" else recipe.k,
+        "source": Path(source).name,
+        "child": Path(child).name,
+        "recipe": to_json(recipe),
+        "shares": shares,
+        "shared_resolutions": [4 * 2**j for j, same in enumerate(shared) if same],
+    }
     save(out, generator_checkpoint(mixed, meta), half)
     return Path(out)
+
+
+def nothing_changes(shares: Sequence[float], shared: Sequence[bool]) -> bool:
+    """Whether a blend that asks for something of the source is the child after all."""
+    return any(shares) and all(same for share, same in zip(shares, shared, strict=True) if share)

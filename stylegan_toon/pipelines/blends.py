@@ -19,6 +19,7 @@ from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.pipelines.evaluate import as_saved, features, parts
 from stylegan_toon.pipelines.toonify import Toonifier
+from stylegan_toon.stylegan2.blend import Recipe
 
 
 def measure_blends(
@@ -35,6 +36,8 @@ def measure_blends(
     device: str = "auto",
     batch: int = 32,
     report: Callable[[str], None] = lambda text: None,
+    blend_width: float = 0.0,
+    keep: str = "low",
 ) -> dict[str, Any]:
     """KID to the style and identity cosine of toonified photos at every K, and a strip of pictures.
 
@@ -45,9 +48,10 @@ def measure_blends(
         shown: photos, of which the largest face is taken; none takes the first three of photos.
         exclude: names or patterns left out of photos.
         detector, insightface_root: what finds the faces of shown, as choose_detector.
-    Returns: JSON values; "photos" is the figure of the photos themselves, "inversions" that of K = all.
+        blend_width, keep: of every blend, as in stylegan2.blend.Recipe.
+    Returns: JSON values; "photos" is the figure of the photos themselves.
     """
-    toonifier = Toonifier(style, source, 0, device, report)
+    toonifier = Toonifier(style, source, Recipe(0, blend_width, keep), device, report)
     where, size = toonifier.device, toonifier.source.config.resolution
     real = load_pictures(photos, size, exclude)[:limit]
     wanted = load_pictures(pictures, size)
@@ -79,7 +83,8 @@ def measure_blends(
     n = toonifier.source.config.n_resolutions
     document: dict[str, Any] = {
         "program": __version__, "style": style, "source": source, "resolution": size,
-        "photo_count": len(real), "picture_count": len(wanted), "photos": figure(None), "blends": {},
+        "blend_width": blend_width, "keep": keep, "photo_count": len(real), "picture_count": len(wanted),
+        "photos": figure(None), "blends": {},
     }  # fmt: skip
     some = [real[:3].float() / 127.5 - 1]
     if shown:
@@ -91,7 +96,7 @@ def measure_blends(
     columns = [examples, toonifier.draw(example_codes, toonifier.source)]
     for k in range(n + 1):
         report(f"{style}: K = {k} of {n}")
-        toonifier.set_blend(k)
+        toonifier.set_blend(Recipe(k, blend_width, keep))
         made = torch.cat([as_saved(toonifier.draw(part)) for part in codes.split(batch)])
         document["blends"][str(k)] = figure(made)
         columns.append(toonifier.draw(example_codes))

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from stylegan_toon.checkpoint.format import read_regular, write_aside
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
+from stylegan_toon.exact import double, normal
 from stylegan_toon.images import grid, save_png
-from stylegan_toon.pipelines.models import load_generator
+from stylegan_toon.metadata import chunks, file_entry
+from stylegan_toon.pipelines.models import load_generator, locate
 from stylegan_toon.stylegan2.generator import NOISE_MODES, Generator
 from stylegan_toon.stylegan2.latents import truncate
 
@@ -41,16 +44,16 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def seed_z(seeds: Sequence[int], z_dim: int) -> Tensor:
-    """z [N, Z], row i drawn from seed i alone: a seed gives the same z in any company."""
-    return torch.stack([torch.randn(z_dim, generator=torch.Generator().manual_seed(s)) for s in seeds])
+def seed_z(seeds: Sequence[int], z_dim: int, exact: bool = False) -> Tensor:
+    """z [N, Z], row i drawn from seed i alone: a seed gives the same z in any company. exact: in float64."""
+    return torch.stack([normal([z_dim], torch.Generator().manual_seed(seed), exact) for seed in seeds])
 
 
-def seed_noise(seeds: Sequence[int], resolution: int) -> list[Tensor]:
+def seed_noise(seeds: Sequence[int], resolution: int, exact: bool = False) -> list[Tensor]:
     """Noise for every layer, [N, 1, r, r] each, row i drawn from seed i alone."""
     draws = [torch.Generator().manual_seed(seed + NOISE_OFFSET) for seed in seeds]
     sizes = [4] + [2**k for k in range(3, resolution.bit_length()) for _ in "01"]
-    return [torch.cat([torch.randn(1, 1, r, r, generator=draw) for draw in draws]) for r in sizes]
+    return [torch.cat([normal((1, 1, r, r), draw, exact) for draw in draws]) for r in sizes]
 
 
 def read_latents(path: str | Path, generator: Generator) -> tuple[str, Tensor]:
@@ -103,6 +106,39 @@ def draw(
         return generator.synthesis(w_plus, noise)[-1].cpu()
 
 
+def map_latents(generator: Generator, kind: str, latents: Tensor) -> Tensor:
+    """Latents as read_latents gives them, z brought to w, on the generator's device and in its dtype."""
+    latents = latents.to(generator.w_mean)
+    with torch.inference_mode():
+        return generator.mapping(latents) if kind == "z" else latents
+
+
+def draw_numbers(
+    generator: Generator,
+    numbers: Sequence[int],
+    codes: Tensor | None,
+    psi: float,
+    cutoff: int | None,
+    noise: str,
+    exact: bool,
+) -> Tensor:
+    """Pictures [N, 3, R, R] of seeds, or of those rows of codes (of map_latents), on the CPU, not clamped."""
+    if codes is None:
+        codes = map_latents(generator, "z", seed_z(numbers, generator.config.z_dim, exact))
+    else:
+        codes = codes[list(numbers)]
+    layers: str | list[Tensor] = noise
+    if noise == "random":
+        drawn = seed_noise(numbers, generator.config.resolution, exact)
+        layers = [layer.to(generator.w_mean) for layer in drawn]
+    return draw(generator, codes, psi, cutoff, layers)
+
+
+def square_grid(pictures: Tensor) -> Tensor:
+    """Up to GRID pictures as one, as many columns as rows or one more."""
+    return grid(pictures, next(c for c in range(1, GRID + 1) if c * c >= len(pictures)))
+
+
 def generate(
     model: str | Path | Generator,
     seeds: str | Sequence[int] = "0-7",
@@ -114,6 +150,8 @@ def generate(
     cutoff: int | None = None,
     device: str = "auto",
     batch: int = 4,
+    exact: bool = False,
+    metadata: bool = True,
 ) -> list[Path]:
     """Draw one picture a seed, or one a row of latents, as PNG; and grid.png with the first GRID of them.
 
@@ -126,44 +164,49 @@ def generate(
         noise: one of NOISE_MODES; random noise is drawn from each picture's seed (with latents: its row).
         npz: also write the pictures there, float32 [N, 3, R, R] as `images`, before clamping.
         cutoff: truncate only so many leading layers.
+        exact: the same bytes on every machine, in float64; a generator given must be so (exact.double).
+        metadata: write into every picture how it was made.
     Returns: the files written: seedSSSS.png (latents: latentNNNN.png), then grid.png, then npz.
     Raises: UsageError, InputError (latents), ModelError, DiskError.
     """
     if noise not in NOISE_MODES:
         raise UsageError(f"noise must be one of {', '.join(NOISE_MODES)}, not {noise[:40]!r}")
-    generator = model if isinstance(model, Generator) else load_generator(model, device)
-    where = generator.w_mean.device
+    models = {}
+    if isinstance(model, Generator):
+        generator = model
+    else:
+        path, _ = locate(model, "generator")
+        generator, models = load_generator(model, device), {"generator": file_entry(path, model)}
+        if exact:
+            double(generator)
     codes: Tensor | None = None
+    about: dict[str, Any] = {"command": "generate", "models": models, "noise": noise, "exact": exact}
     if latents is None:
         numbers = parse_seeds(seeds) if isinstance(seeds, str) else list(seeds)
-        kind, stem, psi = "z", "seed", PSI if psi is None else psi
+        stem, psi = "seed", PSI if psi is None else psi
     else:
         kind, codes = read_latents(latents, generator)
+        codes = map_latents(generator, kind, codes)
         numbers, stem, psi = list(range(len(codes))), "latent", 1.0 if psi is None else psi
+        about["latents"] = file_entry(latents)
     if not numbers:
         raise UsageError("there are no seeds to draw; give some, such as 0-7")
+    about |= {"psi": psi, "cutoff": cutoff}
+    listed = "seeds" if codes is None else "rows"
     folder, written, kept = Path(out), [], []
     for start in range(0, len(numbers), max(batch, 1)):
         part = numbers[start : start + max(batch, 1)]
-        rows = seed_z(part, generator.config.z_dim) if codes is None else codes[start : start + len(part)]
-        rows = rows.to(where)
-        if kind == "z":
-            with torch.inference_mode():
-                rows = generator.mapping(rows)
-        inputs: str | list[Tensor] = noise
-        if noise == "random":
-            inputs = [layer.to(where) for layer in seed_noise(part, generator.config.resolution)]
-        pictures = draw(generator, rows, psi, cutoff, inputs)
+        pictures = draw_numbers(generator, part, codes, psi, cutoff, noise, exact)
         for number, picture in zip(part, pictures, strict=True):
             path = folder / f"{stem}{number:04d}.png"
-            save_png(path, picture)
+            save_png(path, picture, chunks({**about, listed: [number]}) if metadata else {})
             written.append(path)
         if npz is not None or start < GRID:
             kept.append(pictures)
     images = torch.cat(kept)
     shown_first = images[:GRID]
-    columns = next(c for c in range(1, GRID + 1) if c * c >= len(shown_first))
-    save_png(folder / "grid.png", grid(shown_first, columns))
+    note = chunks({**about, listed: numbers[:GRID], "grid": True}) if metadata else {}
+    save_png(folder / "grid.png", square_grid(shown_first), note)
     written.append(folder / "grid.png")
     if npz is not None:
         buffer = io.BytesIO()

@@ -46,14 +46,19 @@ def open_model(name_or_file: str | Path, what: str = "generator") -> Checkpoint:
 
     Raises: ModelError.
     """
+    return locate(name_or_file, what)[1]
+
+
+def locate(name_or_file: str | Path, what: str = "generator") -> tuple[Path, Checkpoint]:
+    """As open_model, with the file that the checkpoint was read from. Raises: ModelError."""
     path = find_model(name_or_file, what)
     found = read_any(path)
     if what not in found and (beside := sibling(path, what)) != path and beside.is_file():
-        found = read_any(beside)
+        path, found = beside, read_any(beside)
     if what not in found:
         kinds = " and ".join(kind[:30] for kind in found)
         raise ModelError(f"{shown(path)} holds a {kinds}, not a {what}; name another file")
-    return found[what]
+    return path, found[what]
 
 
 def find_model(name_or_file: str | Path, what: str = "generator") -> Path:

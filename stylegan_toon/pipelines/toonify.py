@@ -4,27 +4,36 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from stylegan_toon import __version__
+from stylegan_toon.checkpoint.format import Checkpoint
+from stylegan_toon.config import to_json
 from stylegan_toon.device import choose_device
-from stylegan_toon.errors import InputError, shown
+from stylegan_toon.errors import InputError, ModelError, UsageError, shown
+from stylegan_toon.exact import double, normal
 from stylegan_toon.faces.align import align
-from stylegan_toon.faces.detect import Face, select_faces
+from stylegan_toon.faces.detect import MODEL, Face, find_faces, select_faces
 from stylegan_toon.faces.detectors import choose_detector
 from stylegan_toon.faces.paste import paste
-from stylegan_toon.features.mobileface import MobileFace, load_mobileface
+from stylegan_toon.features.mobileface import NAME, MobileFace, load_mobileface
 from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor, to_uint8
+from stylegan_toon.metadata import chunks, file_entry
 from stylegan_toon.methods.invert import STEPS, refine
-from stylegan_toon.pipelines.models import load_encoder, load_generator, open_model
+from stylegan_toon.paths import pretrained_file
+from stylegan_toon.pipelines.blend import nothing_changes
+from stylegan_toon.pipelines.models import locate
+from stylegan_toon.stylegan2.blend import Recipe, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
-from stylegan_toon.stylegan2.blend import shared_resolutions
 from stylegan_toon.stylegan2.encoder import Encoder
-from stylegan_toon.stylegan2.files import build_generator
+from stylegan_toon.stylegan2.files import build_encoder, build_generator
 from stylegan_toon.stylegan2.generator import Generator
+
+Net = TypeVar("Net", Generator, Encoder)
 
 
 @dataclass
@@ -45,45 +54,79 @@ class Toonifier:
         self,
         style: str = "storybook",
         source: str = "faces",
-        blend: int | None = None,
+        blend: int | Recipe | None = None,
         device: str = "auto",
         report: Callable[[str], None] = lambda text: None,
+        exact: bool = False,
+        detector: str = "yunet",
+        insightface_root: str | Path | None = None,
     ):
         """Load source, style and encoder, and blend.
 
         Args:
-            blend: how many resolutions, from 4x4 up, come from the source; None takes the style's own.
-        Raises: ModelError, UsageError (blend out of range), MissingPartError (device).
+            blend: a recipe, or how many resolutions, from 4x4 up, come from the source; None takes the
+                style's own.
+            exact: compute in float64, so that the pictures have the same bytes on every machine.
+            detector, insightface_root: what finds the faces, as choose_detector.
+        Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
         """
-        self.device = choose_device(device)
-        self.source = load_generator(source, self.device)
-        made = open_model(style, "generator")
-        child = build_generator(made).to(self.device)
-        self._child = child
+        self._find = choose_detector(detector, insightface_root, choose_device(device).type, report)
+        if exact and detector != "yunet":
+            raise UsageError(f"--exact needs --detector yunet; {detector} computes in float32")
+        self.detector = detector
+        self.device, self.exact = choose_device(device), exact
+        self.files: dict[str, dict[str, str]] = {}  # the models in use, as the metadata tell of them
+        self.source, _ = self._open("source", source, "generator", build_generator)
+        self._child, made = self._open("style", style, "generator", build_generator)
         self.set_blend(int(made.meta.get("blend", 0)) if blend is None else blend)
-        shared = shared_resolutions(self.source, child)
-        if blend and all(shared[:blend]):
-            report(
-                f"--blend {blend} is the same as --blend 0: {style} shares these resolutions with {source}"
-            )
+        shares = self.recipe.shares(self.source.config.n_resolutions)
+        if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
+            report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
         self.style, self._source_name = style, source
         self._face: MobileFace | None = None
         self._encoder: Encoder | None = None
 
-    def set_blend(self, k: int) -> None:
-        """Take the k lowest resolutions from the source. Raises: UsageError if k is out of range."""
-        self.cartoon, self.k = blend_generators(self.source, self._child, k), k
+    def _open(
+        self, role: str, name: str, what: str, build: Callable[[Checkpoint], Net]
+    ) -> tuple[Net, Checkpoint]:
+        path, made = locate(name, what)
+        try:
+            network = build(made).to(self.device)
+        except ModelError as error:
+            raise ModelError(f"{shown(name, 60)}: {error}"[:200]) from None
+        self.files[role] = file_entry(path, name)
+        return (double(network) if self.exact else network), made
+
+    def set_blend(self, how: int | Recipe) -> None:
+        """Blend by a recipe, or with the k lowest resolutions of the source. Raises: UsageError."""
+        self.recipe = Recipe(how) if isinstance(how, int) else how
+        self.cartoon = blend_generators(self.source, self._child, self.recipe)
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Identity embeddings [N, F] of aligned pictures."""
         if self._face is None:
             self._face = load_mobileface(device=self.device)
+            if self.exact:
+                double(self._face)
+            self._tell("identity", NAME)
         return self._face(pictures)[0]
+
+    def find(self, photo: Image.Image) -> list[Face]:
+        """The faces of a photo, largest first."""
+        if self.detector != "yunet":
+            return self._find(photo)
+        found = find_faces(photo, exact=self.exact)
+        self._tell("detector", MODEL)
+        return found
+
+    def _tell(self, role: str, name: str) -> None:
+        if role not in self.files and (path := pretrained_file(name)):
+            self.files[role] = file_entry(path, name)
 
     def invert(self, photos: Tensor, steps: int = 0) -> Tensor:
         """w_plus [N, L, D] of aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then optimisation."""
         if self._encoder is None:
-            self._encoder = load_encoder(self._source_name, self.device)
+            self._encoder, _ = self._open("encoder", self._source_name, "encoder", build_encoder)
         with torch.no_grad():
             w_plus = self._encoder(photos)
         return refine(self.source, photos, w_plus, steps, self.embed)
@@ -96,14 +139,24 @@ class Toonifier:
     def crops(self, photo: Image.Image, faces: Sequence[Face]) -> Tensor:
         """[N, 3, R, R] in [-1, 1]: the aligned squares of the faces."""
         size = self.source.config.resolution
-        return torch.cat([to_tensor(align(photo, face.points, size)) for face in faces]).to(self.device)
+        squares = torch.cat([to_tensor(align(photo, face.points, size)) for face in faces])
+        return squares.to(self.device, self.source.w_mean.dtype)
+
+    def pairs(self, seed: int, rows: int = 4) -> Tensor:
+        """[3, rows * R, 8 * R]: source | cartoon pairs of codes drawn from seed, four a row, psi 0.7."""
+        g = self.source
+        z = normal((4 * rows, g.config.z_dim), torch.Generator().manual_seed(seed), self.exact)
+        with torch.inference_mode():
+            w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z.to(self.device))) - g.w_mean)
+        pairs = torch.stack([self.draw(w_plus, g), self.draw(w_plus)], 1)
+        return grid(pairs.flatten(0, 1), 8)
 
 
 def toonify_files(
     photos: Sequence[str] = (),
     style: str = "storybook",
     source: str = "faces",
-    blend: int | None = None,
+    blend: int | Recipe | None = None,
     refine: int = 0,
     refine_steps: int | None = None,
     faces: str | int = "all",
@@ -115,6 +168,9 @@ def toonify_files(
     device: str = "auto",
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
+    exact: bool = False,
+    batch: int = 1,
+    metadata: bool = True,
 ) -> Iterator[Result]:
     """Turn the faces of photos (files and folders) into cartoons: a Result a picture or failed photo.
 
@@ -124,63 +180,90 @@ def toonify_files(
         size: edge of the crop with crop_only; None is the model's.
         out: the folder; folders among photos are mirrored in it. No input is overwritten.
         detector, insightface_root: what finds the faces, as choose_detector.
+        exact: the same bytes on every machine, in float64.
+        batch: how many photos go through the networks together.
+        metadata: write into every picture how it was made.
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is its Result's error.
     """
-    find = choose_detector(detector, insightface_root, choose_device(device).type, report)
-    toonifier = Toonifier(style, source, blend, device, report)
-    about = {"Software": f"stylegan-toon {__version__}", "style": style, "blend": str(toonifier.k)}
+    toonifier = Toonifier(style, source, blend, device, report, exact, detector, insightface_root)
+    steps = STEPS[refine] if refine_steps is None else refine_steps
+
+    def save(path: Path, picture: Any, **more: Any) -> None:
+        about = {"command": "toonify", "seed": seed, "blend": to_json(toonifier.recipe), "exact": exact}
+        save_png(path, picture, chunks({**about, "models": toonifier.files, **more}) if metadata else {})
+
     if not photos:
         path = Path(out) / f"{Path(style).stem}-pairs.png"
-        save_png(path, _pairs(toonifier, seed), {**about, "seed": str(seed)})
+        save(path, toonifier.pairs(seed))
         yield Result(Path(), path)
         return
-    steps = STEPS[refine] if refine_steps is None else refine_steps
-    for file, relative in list_images(photos):
+    files = list_images(photos)
+    for group in (files[i : i + batch] for i in range(0, len(files), batch)):
         began = time.perf_counter()
-        try:
-            photo = load_image(file)
-            found = select_faces(find(photo), faces)
-            if not found:
-                raise InputError(
-                    f"no face found in {shown(file)} ({photo.width}x{photo.height}); try a larger or less "
-                    "covered face, upright and towards the camera"
-                )
-            torch.manual_seed(seed)
-            cartoons = toonifier.draw(toonifier.invert(toonifier.crops(photo, found), steps))
-        except InputError as error:
-            yield Result(file, error=str(error), seconds=time.perf_counter() - began)
-            continue
-        notes = [{"box": [round(float(v), 1) for v in f.box], "score": round(f.score, 3)} for f in found]
-        base = _free(Path(out) / relative.with_suffix(".png"), file)
-        if crop_only:
-            for i, cartoon in enumerate(cartoons):
-                path = base if i == 0 else base.with_name(f"{base.stem}-face{i + 1}.png")
-                save_png(path, _picture(cartoon, size), about)
-                yield Result(file, path, faces=[notes[i]], seconds=time.perf_counter() - began)
-        else:
-            squares = [_picture(cartoon) for cartoon in cartoons]
-            whole, _ = paste(photo, list(zip(squares, (face.points for face in found), strict=True)))
-            save_png(base, whole, about)
-            yield Result(file, base, faces=notes, seconds=time.perf_counter() - began)
+        opened: list[tuple[Image.Image, list[Face]] | InputError] = []
+        for file, _ in group:
+            try:
+                opened.append(_faces_of(toonifier, file, faces))
+            except InputError as error:
+                opened.append(error)
+        good = [one for one in opened if not isinstance(one, InputError)]
+        cartoons = iter(toon(toonifier, good, steps))
+        for (file, relative), one in zip(group, opened, strict=True):
+            if isinstance(one, InputError):
+                yield Result(file, error=str(one), seconds=(time.perf_counter() - began) / len(group))
+                continue
+            photo, found = one
+            notes = [{"box": [round(float(v), 1) for v in f.box], "score": round(f.score, 3)} for f in found]
+            base = _free(Path(out) / relative.with_suffix(".png"), file)
+            about = {"photo": file_entry(file), "faces": faces, "refine_steps": steps} if metadata else {}
+            if metadata and detector != "yunet":
+                about["detector"] = detector
+            squares = next(cartoons)
+            if crop_only:
+                for i, square in enumerate(squares):
+                    path = base if i == 0 else base.with_name(f"{base.stem}-face{i + 1}.png")
+                    save(path, picture(square, size), **about, crop=i + 1, size=size)
+                    seconds = (time.perf_counter() - began) / len(group)
+                    yield Result(file, path, faces=[notes[i]], seconds=seconds)
+            else:
+                save(base, whole(photo, found, squares, exact), **about)
+                seconds = (time.perf_counter() - began) / len(group)
+                yield Result(file, base, faces=notes, seconds=seconds)
+
+
+def _faces_of(toonifier: Toonifier, file: Path, which: str | int) -> tuple[Image.Image, list[Face]]:
+    photo = load_image(file)
+    if found := select_faces(toonifier.find(photo), which):
+        return photo, found
+    raise InputError(
+        f"no face found in {shown(file)} ({photo.width}x{photo.height}); try a larger or less "
+        "covered face, upright and towards the camera"
+    )
+
+
+def toon(
+    toonifier: Toonifier, photos: Sequence[tuple[Image.Image, Sequence[Face]]], steps: int
+) -> list[Tensor]:
+    """For every photo the cartoons [N, 3, R, R] of its faces, drawn together."""
+    if not photos:
+        return []
+    crops = [toonifier.crops(photo, faces) for photo, faces in photos]
+    cartoons = toonifier.draw(toonifier.invert(torch.cat(crops), steps))
+    return list(cartoons.split([len(crop) for crop in crops]))
+
+
+def whole(photo: Image.Image, faces: Sequence[Face], cartoons: Tensor, exact: bool) -> np.ndarray:
+    """uint8 [H, W, 3]: the photo with cartoons [N, 3, R, R] over its faces."""
+    squares = [picture(cartoon) for cartoon in cartoons]
+    return paste(photo, [(a, f.points) for a, f in zip(squares, faces, strict=True)], exact=exact)[0]
+
+
+def picture(cartoon: Tensor, size: int | None = None) -> Image.Image:
+    """A cartoon [3, R, R] in [-1, 1] as a picture, its edge brought to size."""
+    square = Image.fromarray(to_uint8(cartoon[None])[0])
+    return square if size is None else square.resize((size, size), Image.Resampling.LANCZOS)
 
 
 def _free(path: Path, photo: Path) -> Path:
     """path, or one beside it where it is the photo itself."""
     return path.with_name(f"{path.stem}-toon.png") if path.absolute() == photo.absolute() else path
-
-
-def _picture(cartoon: Tensor, size: int | None = None) -> Image.Image:
-    picture = Image.fromarray(to_uint8(cartoon[None])[0])
-    return picture if size is None else picture.resize((size, size), Image.Resampling.LANCZOS)
-
-
-def _pairs(toonifier: Toonifier, seed: int, rows: int = 4) -> Tensor:
-    """[3, rows * R, 8 * R]: four source | cartoon pairs a row, psi 0.7."""
-    g = toonifier.source
-    z = torch.randn(4 * rows, g.config.z_dim, generator=torch.Generator().manual_seed(seed)).to(
-        toonifier.device
-    )
-    with torch.inference_mode():
-        w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z)) - g.w_mean)
-    pairs = torch.stack([toonifier.draw(w_plus, g), toonifier.draw(w_plus)], 1)
-    return grid(pairs.flatten(0, 1), 8)

@@ -66,7 +66,7 @@ class Encoder(nn.Module):
         y = self.from_rgb(x.to(self.compute_dtype, memory_format=torch.channels_last))
         for block in self.blocks:
             y = block(y)
-        y = y.float().flatten(1)
+        y = y.to(self.offsets.weight.dtype).flatten(1)
         y = y if self.fc is None else self.fc(y)
         w = self.w_mean if self.base is None else self.w_mean + self.base(y)[:, None]
         return w + self.offsets(y).reshape(-1, self.config.n_layers, self.config.w_dim)

@@ -1,11 +1,12 @@
 """Blending takes the lowest resolutions from the source and the mapping always."""
 
+import numpy as np
 import pytest
 import torch
 
 from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.errors import ModelError, UsageError
-from stylegan_toon.stylegan2.blend import blend, shared_resolutions
+from stylegan_toon.stylegan2.blend import KEEP, Recipe, blend, parse_weights, shared_resolutions
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import (
@@ -127,3 +128,82 @@ def test_a_checkpoint_that_is_not_the_networks_is_refused():
     refused("configuration", config={**good.config, "channels": [6, 6, 5, "x"]})
     refused("configuration", config={**good.config, "channels": [6, 6, 5, 1 << 40]})
     refused("counts from 1 up", config={**good.config, "mapping_layers": -1})
+
+
+RECIPES = [Recipe(2, 0.5), Recipe(1, 2.0), Recipe(3, 1.0, "high"), Recipe(weights=(1, 0.25, 0.7, 0))]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_a_soft_blend_is_the_weighted_mean_of_every_tensor(recipe):
+    a, b = generator(1), generator(2)
+    logistic = [1 / (1 + np.exp((j - recipe.k + 0.5) / (recipe.width or 1))) for j in range(4)]
+    wanted = [1 - share for share in logistic] if recipe.keep == "high" else logistic
+    wanted = recipe.weights or wanted
+    first, second = a.state_dict(), b.state_dict()
+    for name, tensor in blend(a, b, recipe).state_dict().items():
+        share = (
+            1.0 if "synthesis" not in name else wanted[0 if name[-5:] == "const" else int(name.split(".")[2])]
+        )
+        if name.endswith("noise_const"):
+            share = wanted[int(name.split(".")[2])]
+        mean = share * first[name].double().numpy() + (1 - share) * second[name].double().numpy()
+        np.testing.assert_allclose(tensor.numpy(), mean, rtol=2e-6, atol=2e-7, err_msg=name)
+
+
+def same(a, b):
+    return all(torch.equal(tensor, b.state_dict()[name]) for name, tensor in a.state_dict().items())
+
+
+@pytest.mark.parametrize("keep", KEEP)
+def test_a_width_of_nearly_nothing_is_the_hard_swap_to_the_bit_and_the_ends_always_are(keep):
+    a, b = generator(1), generator(2)
+    for k in range(5):
+        assert same(blend(a, b, Recipe(k, 1e-3, keep)), blend(a, b, Recipe(k, 0.0, keep)))
+    for width in (0.5, 1e6):
+        low, high = (0, 4) if keep == "low" else (4, 0)
+        assert same(blend(a, b, Recipe(low, width, keep)), blend(a, b, 0))
+        assert same(blend(a, b, Recipe(high, width, keep)), blend(a, b, 4))
+        assert not same(blend(a, b, Recipe(2, width, keep)), blend(a, b, Recipe(2, 0.0, keep)))
+
+
+def test_keeping_high_takes_the_lowest_from_the_child():
+    a, b = generator(1), generator(2)
+    assert same(blend(a, b, Recipe(1, keep="high")), blend(a, b, Recipe(weights=(0, 1, 1, 1))))
+    assert same(blend(a, b, Recipe(1)), blend(a, b, Recipe(weights=(1, 0, 0, 0))))
+    low, high = Recipe(3, 0.7).shares(6), Recipe(3, 0.7, "high").shares(6)
+    np.testing.assert_allclose(np.add(low, high), 1)
+    assert low == sorted(low, reverse=True) and low[2] > 0.5 > low[3]
+    np.testing.assert_allclose(low[0] + low[5], 1)  # even about the switch
+
+
+def test_what_both_share_stays_as_it_is_to_the_bit():
+    a = generator(1)
+    assert same(blend(a, a, Recipe(weights=(0.1, 0.3, 1 / 3, 0.9))), a)
+
+
+@pytest.mark.parametrize(
+    "recipe, text",
+    [
+        (Recipe(5, 1.0), r"0\.\.4"),
+        (Recipe(1, -0.5), "from 0 up"),
+        (Recipe(1, float("nan")), "from 0 up"),
+        (Recipe(1, float("inf")), "from 0 up"),
+        (Recipe(1, keep="middle"), "low or high"),
+        (Recipe(weights=(1, 0)), "4 numbers in 0..1, one each from 4 to 32 px"),
+        (Recipe(weights=(1, 0, 0, 1.5)), "0..1"),
+        (Recipe(weights=(1, 0, 0, float("nan"))), "0..1"),
+    ],
+    ids=str,
+)
+def test_a_recipe_outside_its_range_is_one_line_that_names_it(recipe, text):
+    with pytest.raises(UsageError, match=text) as caught:
+        blend(generator(1), generator(2), recipe)
+    assert len(str(caught.value)) <= 200 and "\n" not in str(caught.value)
+
+
+def test_weights_are_read_from_text():
+    assert parse_weights("1,.5, 0") == (1, 0.5, 0)
+    for text in ("", "a", "1,,0", "-1", "2", "nan", "1;0", "1," * 5000):
+        with pytest.raises(UsageError) as caught:
+            parse_weights(text)
+        assert len(str(caught.value)) <= 200
