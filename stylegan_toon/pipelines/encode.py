@@ -13,6 +13,7 @@ from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.images import grid, save_png
+from stylegan_toon.metadata import chunks
 from stylegan_toon.methods.encoder import Config, EncoderTraining
 from stylegan_toon.pipelines.networks import open_networks
 from stylegan_toon.stylegan2 import encoder as encoder_net
@@ -54,7 +55,11 @@ def train_encoder(
         with torch.inference_mode():
             made = g.synthesis(module.average(shown), "none")[-1].float()
         rows = torch.cat([torch.cat([shown[i : i + 8], made[i : i + 8]]) for i in range(0, 24, 8)])
-        save_png(run.out / "samples" / f"{done:07d}.png", grid(rows, 8))
+        save_png(
+            run.out / "samples" / f"{done:07d}.png",
+            grid(rows, 8),
+            chunks({"command": "encode", "step": done}),
+        )
         about: dict[str, Any] = {"program": __version__, "step": done, "pictures": done * method.batch}
         save(run.out / "last.encoder.safetensors", encoder_checkpoint(module.average, about))
         return {"pictures": about["pictures"], "shown_l1": float((made - shown).abs().mean())}
