@@ -13,6 +13,7 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.argument("source", type=click.Path())
 @click.argument("dest", type=click.Path())
 @click.option("--half", is_flag=True, help="Store float16: half the size.")
+@click.option("--no-noise", is_flag=True, help="Set the generator's noise strengths to 0: smoother pictures.")
 @click.option(
     "--meta",
     multiple=True,
@@ -26,7 +27,9 @@ from stylegan_toon.cli.common import Common, toon_command
     show_default=True,
     help="What to write: this project's files, or one .pt for rosinality's programs.",
 )
-def convert(common: Common, source: str, dest: str, half: bool, meta: tuple[str, ...], to: str) -> None:
+def convert(
+    common: Common, source: str, dest: str, half: bool, no_noise: bool, meta: tuple[str, ...], to: str
+) -> None:
     """Write the networks in SOURCE to DEST, a file or a folder. Prints one path a line.
 
     SOURCE is told by its content, not its name: .pt files of rosinality's StyleGAN2, Cartoon-StyleGAN, e4e
@@ -41,7 +44,7 @@ def convert(common: Common, source: str, dest: str, half: bool, meta: tuple[str,
         if not (key and equals):
             raise click.UsageError(f"--meta {entry!r} is not KEY=VALUE")
         entries[key] = int(value) if value.isdecimal() else value
-    written = write(source, dest, half, entries, to, common.report)
+    written = write(source, dest, half, entries, to, common.report, no_noise)
     for path in written:
         common.result(path)
     common.document({"paths": [str(path) for path in written]})

@@ -15,6 +15,7 @@ from stylegan_toon.faces.detectors import choose_detector
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.images import grid, load_image, save_png
+from stylegan_toon.metadata import chunks
 from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.pipelines.evaluate import as_saved, features, parts
@@ -101,7 +102,8 @@ def measure_blends(
         document["blends"][str(k)] = figure(made)
         columns.append(toonifier.draw(example_codes))
     strip = torch.stack([column.cpu() for column in columns], 1).flatten(0, 1)
-    save_png(f"{out}.png", grid(strip, len(columns)))
+    about = {"command": "blends", "models": toonifier.files, "blend_width": blend_width, "keep": keep}
+    save_png(f"{out}.png", grid(strip, len(columns)), chunks(about))
     return document
 
 

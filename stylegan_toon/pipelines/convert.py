@@ -28,6 +28,7 @@ def convert(
     meta: Mapping[str, Any] | None = None,
     to: str = "stylegan-toon",
     report: Callable[[str], None] = lambda text: None,
+    no_noise: bool = False,
 ) -> list[Path]:
     """Write the networks in source to dest; every one is built and compared before anything is written.
 
@@ -40,6 +41,7 @@ def convert(
         to: "rosinality" writes one .pt with g_ema, and with g, d and latent_avg where source has them; a
             discriminator in a file beside source is taken along.
         report: is told what of source was not read.
+        no_noise: set the noise strengths to 0, so that every noise mode draws as none does.
     Returns: the files written, the generator's first.
     Raises: ModelError for a source that cannot be read or expressed; UsageError if dest is source; DiskError.
     """
@@ -64,6 +66,9 @@ def convert(
     if to != "rosinality":
         found.pop("generator_raw", None)  # g beside g_ema: what training went on from, worse pictures
     for kind, checkpoint in found.items():
+        for name, tensor in checkpoint.tensors.items() if no_noise else ():
+            if name.endswith("noise_strength"):
+                checkpoint.tensors[name] = torch.zeros_like(tensor)
         if build := BUILD.get(kind):
             try:
                 build(Checkpoint(kind.removesuffix("_raw"), checkpoint.config, {}, checkpoint.tensors))

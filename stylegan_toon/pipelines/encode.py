@@ -14,6 +14,7 @@ from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.images import grid, save_png
+from stylegan_toon.metadata import chunks
 from stylegan_toon.methods.encoder import Config, EncoderTraining
 from stylegan_toon.pipelines.models import load_encoder
 from stylegan_toon.pipelines.networks import open_networks
@@ -65,8 +66,9 @@ def train_encoder(
         with torch.inference_mode():
             made = g.synthesis(module.average(first), "none")[-1].float()
         rows = torch.cat([torch.cat([first[i : i + 8], made[i : i + 8]]) for i in range(0, 24, 8)])
-        save_png(run.out / "samples" / f"{done:07d}.png", grid(rows, 8))
-        about: dict[str, Any] = {"program": __version__, "step": done, "pictures": done * method.batch}
+        about: dict[str, Any] = {"command": "encode", "step": done}
+        save_png(run.out / "samples" / f"{done:07d}.png", grid(rows, 8), chunks(about))
+        about = {"program": __version__, "step": done, "pictures": done * method.batch}
         save(run.out / "last.encoder.safetensors", encoder_checkpoint(module.average, about))
         return {"pictures": about["pictures"], "shown_l1": float((made - first).abs().mean())}
 

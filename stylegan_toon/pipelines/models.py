@@ -28,17 +28,17 @@ def load_generator(name_or_file: str | Path, device: str | torch.device = "cpu")
     It is in eval mode, float32, without gradients, its weights in channels_last.
     Raises: ModelError (exit 4) when nothing has this name or the file holds no sound generator.
     """
-    return _load(name_or_file, "generator", build_generator, device)
+    return load_network(name_or_file, "generator", build_generator, device)[0]
 
 
 def load_discriminator(name_or_file: str | Path, device: str | torch.device = "cpu") -> Discriminator:
     """As load_generator; X.discriminator.safetensors is found beside a generator X.safetensors."""
-    return _load(name_or_file, "discriminator", build_discriminator, device)
+    return load_network(name_or_file, "discriminator", build_discriminator, device)[0]
 
 
 def load_encoder(name_or_file: str | Path, device: str | torch.device = "cpu") -> Encoder:
     """As load_generator; X.encoder.safetensors is found beside a generator X.safetensors."""
-    return _load(name_or_file, "encoder", build_encoder, device)
+    return load_network(name_or_file, "encoder", build_encoder, device)[0]
 
 
 def open_model(name_or_file: str | Path, what: str = "generator") -> Checkpoint:
@@ -119,12 +119,13 @@ def sibling(file: Path, what: str) -> Path:
     return file if what == "generator" else file.with_name(f"{stem}.{what}.safetensors")
 
 
-def _load(
+def load_network(
     name_or_file: str | Path, what: str, build: Callable[[Checkpoint], Net], device: str | torch.device
-) -> Net:
+) -> tuple[Net, Path, Checkpoint]:
+    """The network that build makes of what locate finds, and that. Raises: ModelError naming it."""
     where = choose_device(device) if isinstance(device, str) and device in CHOICES else torch.device(device)
-    checkpoint = open_model(name_or_file, what)
+    path, checkpoint = locate(name_or_file, what)
     try:
-        return build(checkpoint).to(where)
+        return build(checkpoint).to(where), path, checkpoint
     except ModelError as error:
         raise ModelError(f"{shown(name_or_file, 60)}: {error}"[:200]) from None

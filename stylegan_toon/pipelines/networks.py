@@ -131,6 +131,7 @@ def gan_look(
 
     def look(done: int) -> dict[str, float]:
         from stylegan_toon.images import grid, save_png
+        from stylegan_toon.metadata import chunks
 
         g = gan.g_ema
         if not fixed_mean:
@@ -141,7 +142,11 @@ def gan_look(
             if rows:
                 w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z[:8])) - g.w_mean)
                 shown = [*rows(w_plus), *shown]
-        save_png(out / "samples" / f"{done:07d}.png", grid(torch.cat(shown), 8))
+        save_png(
+            out / "samples" / f"{done:07d}.png",
+            grid(torch.cat(shown), 8),
+            chunks({"command": "train", "step": done}),
+        )
         seen = int(meta.get("pictures", 0)) + done * gan.config.batch
         figures = {"pictures": float(seen)}
         about = {**meta, "step": done, "pictures": seen}

@@ -15,7 +15,7 @@ from stylegan_toon.faces.detect import select_faces
 from stylegan_toon.images import load_image, save_png, to_uint8
 from stylegan_toon.metadata import chunks, read, sha256
 from stylegan_toon.pipelines.generate import draw_numbers, map_latents, read_latents, square_grid
-from stylegan_toon.pipelines.models import load_generator, locate
+from stylegan_toon.pipelines.models import find_model, load_generator
 from stylegan_toon.pipelines.toonify import Toonifier, picture, toon, whole
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.generator import NOISE_MODES
@@ -122,7 +122,7 @@ class _Note:
             *(str(f / called) for f in folders),
         ):
             try:
-                path, _ = locate(candidate, what)
+                path = find_model(candidate, what)
             except ModelError as error:
                 missing = missing or error
                 continue

@@ -14,7 +14,7 @@ from torch import Tensor
 from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.config import to_json
 from stylegan_toon.device import choose_device
-from stylegan_toon.errors import InputError, ModelError, UsageError, shown
+from stylegan_toon.errors import InputError, UsageError, shown
 from stylegan_toon.exact import double, normal
 from stylegan_toon.faces.align import align
 from stylegan_toon.faces.detect import MODEL, Face, find_faces, select_faces
@@ -26,7 +26,7 @@ from stylegan_toon.metadata import chunks, file_entry
 from stylegan_toon.methods.invert import STEPS, refine
 from stylegan_toon.paths import pretrained_file
 from stylegan_toon.pipelines.blend import nothing_changes
-from stylegan_toon.pipelines.models import locate
+from stylegan_toon.pipelines.models import load_network
 from stylegan_toon.stylegan2.blend import Recipe, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
 from stylegan_toon.stylegan2.encoder import Encoder
@@ -89,11 +89,7 @@ class Toonifier:
     def _open(
         self, role: str, name: str, what: str, build: Callable[[Checkpoint], Net]
     ) -> tuple[Net, Checkpoint]:
-        path, made = locate(name, what)
-        try:
-            network = build(made).to(self.device)
-        except ModelError as error:
-            raise ModelError(f"{shown(name, 60)}: {error}"[:200]) from None
+        network, path, made = load_network(name, what, build, self.device)
         self.files[role] = file_entry(path, name)
         return (double(network) if self.exact else network), made
 

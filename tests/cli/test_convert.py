@@ -1,0 +1,58 @@
+"""`stylegan-toon convert` as typed: what is printed, what is said on stderr, and the exit code."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from tests.checkpoint import nvidia_file
+from tests.stylegan2 import reference
+
+CHANNELS = [4, 4]
+
+
+def g_state():
+    return reference.generator_state(CHANNELS, style_dim=4, n_mlp=1)
+
+
+def test_an_nvidia_pickle_goes_to_two_files_and_on_to_rosinality(here, tmp_path: Path) -> None:
+    d = reference.discriminator_state(CHANNELS)
+    entries = {"G_ema": nvidia_file.generator(g_state()), "D": nvidia_file.discriminator(d)}
+    (tmp_path / "snapshot.pkl").write_bytes(nvidia_file.dump(entries, tmp_path / "ran"))
+    done = here("convert", "snapshot.pkl", "new/")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["new/snapshot.safetensors", "new/snapshot.discriminator.safetensors"]
+    done = here("convert", "new/snapshot.safetensors", "back.pt", "--to", "rosinality", "--json")
+    assert json.loads(done.stdout) == {"paths": ["back.pt"]}
+    back = torch.load(tmp_path / "back.pt", weights_only=True)
+    assert set(back) == {"g_ema", "d", "latent_avg"}
+    assert all(back["g_ema"][key].equal(tensor) for key, tensor in g_state().items())
+    assert all(back["d"][key].equal(tensor) for key, tensor in d.items())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_wrong_usage_of_to_is_2(here, tmp_path: Path) -> None:
+    reference.write_pt(tmp_path / "a.pt", g_ema=g_state())
+    for wrong in (["--half"], ["--meta", "blend=3"]):
+        done = here("convert", "a.pt", "b.pt", "--to", "rosinality", *wrong)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--half and --meta" in done.stderr
+    assert here("convert", "a.pt", "b.pt", "--to", "onnx").returncode == 2
+    assert not (tmp_path / "b.pt").exists()
+
+
+def test_what_is_not_read_is_said_and_quiet_is_quiet(here, tmp_path: Path) -> None:
+    networks = {f"decoder.{key}": value for key, value in g_state().items()}
+    whole = {"state_dict": {**networks, "encoder.x": torch.ones(1)}, "latent_avg": torch.zeros(4), "opts": {}}
+    torch.save(whole, tmp_path / "e4e.pt")
+    done = here("convert", "e4e.pt", "a.safetensors")
+    assert done.returncode == 0 and done.stderr.count("\n") == 1 and "encoder" in done.stderr
+    assert here("convert", "e4e.pt", "a.safetensors", "--quiet").stderr == ""
+
+
+def test_a_pickle_with_a_payload_is_4_in_one_line(here, tmp_path: Path) -> None:
+    (tmp_path / "evil.pkl").write_bytes(b"\x80\x04cos\nsystem\n(X\x09\x00\x00\x00touch rantR.")
+    for command in (["convert", "evil.pkl", "a.safetensors"], ["generate", "evil.pkl"]):
+        done = here(*command)
+        assert done.returncode == 4 and done.stdout == "" and done.stderr.count("\n") == 1
+        assert "os.system" in done.stderr and "evil.pkl" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["evil.pkl"]
