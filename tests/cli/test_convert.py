@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from stylegan_toon.pipelines.models import load_generator
 from tests.checkpoint import nvidia_file
 from tests.stylegan2 import reference
 
@@ -56,3 +57,14 @@ def test_a_pickle_with_a_payload_is_4_in_one_line(here, tmp_path: Path) -> None:
         assert done.returncode == 4 and done.stdout == "" and done.stderr.count("\n") == 1
         assert "os.system" in done.stderr and "evil.pkl" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["evil.pkl"]
+
+
+def test_without_noise_every_mode_draws_as_none_does(here, tmp_path: Path) -> None:
+    reference.write_pt(tmp_path / "a.pt", g_ema=g_state())
+    assert here("convert", "a.pt", "noisy.safetensors").returncode == 0
+    assert here("convert", "a.pt", "clean.safetensors", "--no-noise").returncode == 0
+    noisy, clean = (load_generator(tmp_path / f"{name}.safetensors") for name in ("noisy", "clean"))
+    z = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert clean(z, noise="random").equal(noisy(z, noise="none"))
+        assert not noisy(z, noise="const").equal(noisy(z, noise="none"))
