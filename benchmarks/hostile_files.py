@@ -2,12 +2,14 @@
 
     python benchmarks/hostile_files.py pictures --count 20000 --seed 1
     python benchmarks/hostile_files.py archives --count 2000 --seed 1
+    python benchmarks/hostile_files.py memory         # the largest pictures that are read, of every mode
 
 Mutation i depends on seed and i alone. Workers read 2,000 in a row each, so that one that crashes is counted
 and named; a slice goes through the command line (prepare). What must be 0 stands under "wrong".
 """
 
 import argparse
+import io
 import json
 import resource
 import subprocess
@@ -19,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -31,6 +34,8 @@ from tests.hostile.watch import watched  # noqa: E402
 
 BLOCK = 2000
 SLOW = 20.0  # seconds
+MODES = ("RGB", "RGBA", "LA", "P", "I;16", "F", "CMYK")
+DEFLATE = {"compression": "tiff_adobe_deflate"}
 
 
 def mutation(seeds: list[bytes], seed: int, i: int) -> bytes:
@@ -74,17 +79,31 @@ def work(what: str, seed: int, first: int, last: int) -> None:
         path = Path(folder) / "a"
         for data in seeds:  # imports what is imported late
             outcome(what, data, path)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak_mib()
         with watched(Path(folder)) as seen:
             for i in range(first, last):
                 began = time.process_time()
                 outcomes[outcome(what, mutation(seeds, seed, i), path)] += 1
                 slowest = max(slowest, time.process_time() - began)
         left = len(list(Path(folder).iterdir())) - path.exists()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    kib = 1024 if sys.platform == "darwin" else 1
-    about = {"slowest_cpu_s": slowest, "peak_mib": peak / kib / 1024, "before_mib": before / kib / 1024}
+    about = {"slowest_cpu_s": slowest, "peak_mib": peak_mib(), "before_mib": before}
     print(json.dumps({"outcomes": outcomes, "events": seen[:9], "files_left": left, **about}))
+
+
+def largest(mode: str) -> dict[str, object]:
+    """Read a blank picture of nearly 64 million pixels, and say what it took."""
+    kind, settings = ("PNG", {}) if mode in ("RGB", "RGBA", "LA", "P", "I;16") else ("TIFF", DEFLATE)
+    file = io.BytesIO()
+    Image.new(mode, (7900, 7900)).save(file, kind, **settings)
+    began = time.process_time()
+    images.read_image(file.getvalue(), mode)
+    return {"mode": mode, "cpu_s": round(time.process_time() - began, 2), "peak_mib": round(peak_mib())}
+
+
+def peak_mib() -> float:
+    """The most memory this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, on a Mac bytes
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 def through_command_line(what: str, seed: int, count: int) -> dict[str, int]:
@@ -113,12 +132,20 @@ def through_command_line(what: str, seed: int, count: int) -> dict[str, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["pictures", "archives"])
+    parser.add_argument("what", choices=["pictures", "archives", "memory"])
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--command-line", type=int, default=20, help="Mutations that go through prepare too.")
+    parser.add_argument("--mode", help=argparse.SUPPRESS)
     parser.add_argument("--block", type=int, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.mode:
+        print(json.dumps(largest(options.mode)))
+        return
+    if options.what == "memory":
+        for mode in MODES:
+            subprocess.run([sys.executable, __file__, "memory", "--mode", mode], check=True)
+        return
     if options.block:
         work(options.what, options.seed, *options.block)
         return

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import BinaryIO, cast
 
 from stylegan_toon.errors import InputError, shown
@@ -189,9 +189,10 @@ def _tar(source: Path, stream: _Unpacked) -> Iterator[tuple[str, Read]]:
 
 
 def _why_not(name: str, size: int, seen: set[str]) -> str | None:
-    parts = name.split("/")
-    if name.startswith("/") or ".." in parts or ":" in parts[0] or len(name) > MAX_NAME:
+    if name.startswith("/") or ".." in name.split("/") or PureWindowsPath(name).drive:
         return "has a name that leads elsewhere"
+    if len(name) > MAX_NAME:
+        return f"has a name of more than {MAX_NAME:,} characters"
     if any(ord(char) < 32 or ord(char) == 127 for char in name):
         return "has control characters in its name"
     if name in seen:

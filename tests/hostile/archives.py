@@ -113,6 +113,7 @@ def _zips() -> Iterator[Archive]:
         ("../a.png", "a/../../a.png", "/a.png", "C:/a.png", "..\\a.png", "\\\\pc\\a.png")
     ):
         yield Archive(f"leads out {number}.zip", zipped((name, PICTURE), ("b.png", PICTURE)), ("b.png",), 1)
+    yield Archive("times.zip", zipped(("12:30.png", PICTURE)), ("12:30.png",))
     yield Archive("windows.zip", zipped(("folder\\b.png", PICTURE)), ("folder/b.png",))
     yield Archive(
         "odd names.zip",
