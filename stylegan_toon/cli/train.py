@@ -61,7 +61,7 @@ def train(
     fade: int,
     **options: Any,
 ) -> None:
-    """Train a face generator on the pictures of DATA: folders and ZIPs, read in place.
+    """Train a face generator on the pictures of DATA: folders, ZIPs and TARs, read in place.
 
     The run folder holds samples/, log.jsonl, state/, and best.safetensors and last.safetensors with their
     discriminators.
