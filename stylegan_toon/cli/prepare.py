@@ -3,6 +3,7 @@
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
+from stylegan_toon.cli.detector import detector_options
 from stylegan_toon.cli.toonify import Faces
 
 NAMED = 20  # broken pictures on stderr; the others are counted
@@ -25,6 +26,7 @@ NAMED = 20  # broken pictures on stderr; the others are counted
     help="Level square of a face, or the centre square.",
 )
 @click.option("--faces", type=Faces(), default="largest", show_default=True, help="Which of each photo.")
+@detector_options
 @click.option("--min-score", type=click.FloatRange(0, 1), default=0.75, show_default=True, help="Of a face.")
 @click.option(
     "--min-size", type=click.IntRange(0), help="Edge of the square in the source. Default: half of --size."
@@ -63,6 +65,8 @@ def prepare(
     max_outside: float,
     near: int,
     format: str,
+    detector: str,
+    insightface_root: str | None,
     exclude: tuple[str, ...],
 ) -> None:
     """Make OUT, a ZIP for train and finetune, from the pictures of SOURCES: folders, ZIPs and TARs.
@@ -74,7 +78,7 @@ def prepare(
     from stylegan_toon.pipelines.prepare import Config
     from stylegan_toon.pipelines.prepare import prepare as make
 
-    config = Config(size, align, faces, min_score, min_size, max_outside, near, format)
+    config = Config(size, align, faces, min_score, min_size, max_outside, near, format, detector)
     broken: list[str] = []
 
     def problem(text: str) -> None:
@@ -83,7 +87,8 @@ def prepare(
             common.problem(text)
 
     try:
-        made = make(sources, out, config, exclude, problem, common.quiet)
+        where = (insightface_root, common.device, common.report)
+        made = make(sources, out, config, exclude, problem, common.quiet, *where)
     finally:
         if len(broken) > NAMED:
             common.problem(f"and {len(broken) - NAMED} more that cannot be read")

@@ -22,7 +22,8 @@ from stylegan_toon.archives import Read, pictures
 from stylegan_toon.data import centred, leaves_out
 from stylegan_toon.errors import DiskError, InputError, UsageError, shown
 from stylegan_toon.faces.align import align, move, side, to_photo
-from stylegan_toon.faces.detect import Face, find_faces, select_faces
+from stylegan_toon.faces.detect import Face, select_faces
+from stylegan_toon.faces.detectors import choose_detector
 from stylegan_toon.images import read_image
 
 MAX_BROKEN = 0.1
@@ -48,6 +49,7 @@ class Config:
     near: photos, or their squares, whose perceptual hashes differ in so many of 255 bits or fewer are the
         same, and the first stays; 0 keeps all.
     format: png, webp or jpg.
+    detector: what finds the faces, as choose_detector.
     """
 
     size: int = 256
@@ -58,6 +60,7 @@ class Config:
     max_outside: float = 0.15
     near: int = 12
     format: str = "png"
+    detector: str = "yunet"
 
 
 @dataclass
@@ -82,6 +85,9 @@ def prepare(
     exclude: Sequence[str] = (),
     problem: Callable[[str], None] = lambda text: None,
     quiet: bool = False,
+    insightface_root: str | Path | None = None,
+    device: str = "cpu",
+    report: Callable[[str], None] = lambda text: None,
 ) -> Prepared:
     """Write a ZIP of stored pictures 00000.png ... and manifest.json.
 
@@ -90,20 +96,23 @@ def prepare(
         sources: folders and archives, as archives.pictures reads them.
         exclude: as data.leaves_out takes it.
         problem: told of each picture that cannot be read.
+        insightface_root, device, report: for the detector, as choose_detector.
     Raises: UsageError for an out that is no .zip or one of the sources; InputError when a source cannot be
-        read, more than a tenth of the pictures are broken, or none is left; DiskError; ModelError (detector).
+        read, more than a tenth of the pictures are broken, or none is left; DiskError; ModelError
+        and MissingPartError (detector).
     """
     out = Path(out)
     if out.suffix.lower() != ".zip":
         raise UsageError(f"{shown(out)} does not end in .zip; name the ZIP to write after the sources")
     if any(os.path.exists(out) and os.path.exists(s) and os.path.samefile(s, out) for s in sources):  # noqa: PTH110, PTH121
         raise UsageError(f"{shown(out)} is one of the sources; name another ZIP to write")
+    find = choose_detector(config.detector, insightface_root, device, report)
     aside = out.with_name(f".{secrets.token_hex(8)}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
             with aside.open("xb") as file, zipfile.ZipFile(file, "w") as pack:
-                made = _fill(pack, sources, Prepared(out), config, leaves_out(exclude), problem, quiet)
+                made = _fill(pack, sources, Prepared(out), config, leaves_out(exclude), find, problem, quiet)
                 broken, read = made.counts().get("broken", 0), made.read
                 if broken > MAX_BROKEN * read:
                     raise InputError(
@@ -129,6 +138,7 @@ def _fill(
     made: Prepared,
     config: Config,
     left_out: Callable[[str], bool],
+    find: Callable[..., list[Face]],
     problem: Callable[[str], None],
     quiet: bool,
 ) -> Prepared:
@@ -163,7 +173,7 @@ def _fill(
             drop("near", of=twin)
             continue
         first = f"{len(made.pictures):05d}.{config.format}"
-        for square, face in _squares(photo, config, drop):
+        for square, face in _squares(photo, config, find, drop):
             code = perceptual_hash(square)
             if twin := _twin(code, squares, config.near):
                 drop("near", of=twin, **face)
@@ -182,7 +192,7 @@ def _all(sources: Sequence[str | Path]) -> Iterator[tuple[str, str, Read]]:
 
 
 def _squares(
-    photo: Image.Image, config: Config, drop: Callable[..., None]
+    photo: Image.Image, config: Config, find: Callable[..., list[Face]], drop: Callable[..., None]
 ) -> Iterator[tuple[Image.Image, dict[str, object]]]:
     """The squares of a photo at their size, each with what the manifest says of its face."""
     smallest = config.size / 2 if config.min_size is None else config.min_size
@@ -192,7 +202,7 @@ def _squares(
         else:
             yield centred(photo, config.size), {}
         return
-    found = select_faces(find_faces(photo, min_score=config.min_score), config.faces)
+    found = select_faces(find(photo, min_score=config.min_score), config.faces)
     if not found:
         drop("no face")
     for face in found:

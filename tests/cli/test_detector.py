@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 FACES = str(ROOT / "tests/fixtures/faces16.zip")
 PHOTO = str(ROOT / "samples/nasa_astronaut.png")
 COMMANDS = {
+    "prepare": ["prepare", FACES, "out.zip", "--detector", "insightface"],
     "toonify": ["toonify", PHOTO, "--detector", "insightface"],
     "evaluate": ["evaluate", "faces-64", "--real", FACES, "--train", FACES, "--detector", "insightface"],
     "identity": ["evaluate", "faces-64", "--real", FACES, "--train", FACES, "--identity", "arcface"],
