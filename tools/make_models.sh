@@ -3,7 +3,7 @@
 #
 # DATA holds compact/faces128_train.zip, toon_painted/storybook256.zip and toon_avatars/avataaars128.zip as the cards
 # describe them. RUNS (default: runs) takes the run folders. A stopped script goes on where it was.
-# Two CPU cores with AVX512_BF16 need about 3 hours; a run that is to be better is given more steps and started again.
+# Two CPU cores with AVX512_BF16 need about 5 hours; a run that is to be better is given more steps and started again.
 set -euo pipefail
 data=$1 runs=${2:-runs}
 cd "$(dirname "$0")/.."
@@ -30,14 +30,15 @@ $toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg'
 $toon finetune --target "$data/toon_avatars/avataaars128.zip" --source "$runs/faces-128" \
     --blend 4 --out "$runs/avatar" --steps "${STEPS_AVATAR:-1000}" --save-every 100 --look-every 100
 
-# Photo to code.
+# Photo to code. (What ships went on, by --start, from the encoder of an earlier generator of this family.)
 $toon encode "$photos" "${exclude[@]}" --source "$runs/faces-128" --out "$runs/encoder" \
-    --steps "${STEPS_ENCODER:-1000}" --save-every 250 --look-every 125
+    --steps "${STEPS_ENCODER:-2000}" --save-every 100 --look-every 100
 
-# Ship: float16, generator and discriminator apart.
-$toon convert --half "$runs/faces-128/last.safetensors" pretrained/faces-128.generator.safetensors
-$toon convert --half "$runs/faces-128/last.discriminator.safetensors" pretrained/faces-128.discriminator.safetensors
-$toon convert --half "$runs/encoder/last.encoder.safetensors" pretrained/faces-128.encoder.safetensors
+# Ship: float16, generator and discriminator apart, noise strengths 0.
+pack() { $toon convert --half --no-noise "$@"; }
+pack "$runs/faces-128/last.safetensors" pretrained/faces-128.generator.safetensors
+pack "$runs/faces-128/last.discriminator.safetensors" pretrained/faces-128.discriminator.safetensors
+pack "$runs/encoder/last.encoder.safetensors" pretrained/faces-128.encoder.safetensors
 for style in storybook avatar; do
-    $toon convert --half --meta blend="${BLEND:-2}" "$runs/$style/last.safetensors" "pretrained/$style-128.generator.safetensors"
+    pack --meta blend="${BLEND:-3}" "$runs/$style/last.safetensors" "pretrained/$style-128.generator.safetensors"
 done
