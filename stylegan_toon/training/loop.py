@@ -2,7 +2,6 @@
 
 import gc
 import json
-import math
 import signal
 import sys
 import time
@@ -14,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from tqdm import tqdm
 
@@ -220,13 +218,13 @@ def _rewind_log(out: Path, step: int) -> None:
 def _check_finite(
     losses: Mapping[str, Tensor], method: Method, optimizers: Mapping[str, Optimizer], i: int, out: Path
 ) -> None:
-    """Losses, and the largest entry of the gradients that each optimiser was left with.
+    """Losses, and the gradients that each optimiser was left with.
 
     An earlier gradient of the same step would have spoilt the weights, and with them the later ones.
     """
     grads = [p.grad for o in optimizers.values() for g in o.param_groups for p in g["params"]]
-    norm = get_total_norm([grad for grad in grads if grad is not None], math.inf)
-    values = torch.stack([norm.float(), *(value.detach().float() for value in losses.values())])
+    sums = [grad.sum() for grad in grads if grad is not None]  # of numbers that are not finite: not finite
+    values = torch.stack([value.detach().float() for value in [*sums, *losses.values()]])
     if torch.isfinite(values).all():  # the one wait for a GPU
         return
     bad = [f"loss {name}" for name, value in losses.items() if not torch.isfinite(value)]
