@@ -76,7 +76,8 @@ A small StyleGAN2 that draws photo-like faces at 128 px, its discriminator, and 
   {made["config"]["w_dim"]}, mapping of {made["config"]["mapping_layers"]} layers; discriminator {d["numbers"]:,};
   encoder {encoder["numbers"]:,}.
 - **Training.** `tools/make_models.sh`: 32 px, grown to 64 and 128 px; {made["meta"]["pictures"]:,} pictures seen in
-  all; encoder {encoder["meta"]["pictures"]:,}.
+  all; encoder {encoder["meta"]["pictures"]:,}. Noise inputs were learnt in training; in this file their strengths are 0,
+  so pictures are smooth ([why](../docs/training.md)).
 
 | figure (`tools/make_cards.py`, {figures["samples"]:,} samples) | value |
 | --- | --- |
@@ -121,7 +122,8 @@ and ADA, its mapping and 4x4 block frozen.
 
 - **Data.** {credit}
 - **Licence.** Research and personal use: [LICENSE-WEIGHTS.md](LICENSE-WEIGHTS.md).
-- **Training.** `tools/make_models.sh`; {made["meta"]["pictures"]:,} pictures seen.
+- **Training.** `tools/make_models.sh`; {made["meta"]["pictures"]:,} pictures seen; every second batch was drawn as the
+  blend at K = 4 ([why](../docs/training.md)).
 - **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}.
 
 | K: resolutions from the photo generator | KID to the style, MobileFace | KID, untrained network | identity cosine |

@@ -40,5 +40,5 @@ pack "$runs/faces-128/last.safetensors" pretrained/faces-128.generator.safetenso
 pack "$runs/faces-128/last.discriminator.safetensors" pretrained/faces-128.discriminator.safetensors
 pack "$runs/encoder/last.encoder.safetensors" pretrained/faces-128.encoder.safetensors
 for style in storybook avatar; do
-    pack --meta blend="${BLEND:-3}" "$runs/$style/last.safetensors" "pretrained/$style-128.generator.safetensors"
+    pack --meta blend="${BLEND:-3}" "$runs/$style/best.safetensors" "pretrained/$style-128.generator.safetensors"
 done

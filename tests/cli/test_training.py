@@ -196,6 +196,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
     end = time.monotonic() + 120
     while not log.exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.1)
+    assert process.poll() is None, process.communicate()
     code, _, said = toon(*args[3:], cwd=tmp_path)
     assert code == 7 and str(process.pid) in said
     os.kill(process.pid, signal.SIGTERM)
