@@ -158,7 +158,7 @@ def sheet(photos: list[Path]) -> None:
             rows.append(to_tensor(picture.crop((left, top, left + side, top + side)).resize((256, 256))))
     save_png(ROOT / "docs/images/contact-sheet.png", grid(torch.cat(rows), 2 * (1 + len(STYLES))))
     toonifier = Toonifier("storybook")
-    face = largest_face(toonifier, photos[0])
+    face = largest_face(toonifier, photos[0], toonifier.find)
     code = toonifier.invert(face)
     steps = torch.cat([face, toonifier.draw(code, toonifier.source), toonifier.draw(code)])
     steps = torch.nn.functional.interpolate(steps, (256, 256), mode="bilinear")
