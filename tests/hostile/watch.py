@@ -13,6 +13,7 @@ RUNS = (
     "exec", "compile", "subprocess.", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "os.fork",
     "os.startfile", "ctypes.", "socket.", "pickle.", "marshal.", "import",
 )  # fmt: skip
+OPTIONAL = "pillow_heif"
 CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "shutil.")
 _seen: list[str] = []
 _inside: list[Path | None] = []
@@ -21,6 +22,8 @@ _inside: list[Path | None] = []
 def _hook(event: str, args: tuple[Any, ...]) -> None:
     if not _inside:
         return
+    if event == "import" and args[0] == OPTIONAL:
+        return  # where it is not installed, it is looked for again for every HEIC picture
     if event.startswith(RUNS):
         _seen.append(f"{event} {args!r:.100}")
     elif event == "open" and len(args) == 3:
