@@ -63,7 +63,11 @@ def toonify(rounds: int, note: Callable[[int], None], photo: str) -> None:
     from stylegan_toon.pipelines.toonify import toonify_files
 
     with tempfile.TemporaryDirectory() as folder:
-        for done, result in enumerate(toonify_files([photo] * rounds, out=folder, device="cpu"), 1):
+        photos = [Path(folder) / f"{i}{Path(photo).suffix}" for i in range(rounds)]
+        for path in photos:  # one path named twice would be drawn once
+            path.symlink_to(Path(photo).absolute())
+        out = str(Path(folder) / "out")
+        for done, result in enumerate(toonify_files([str(p) for p in photos], out=out, device="cpu"), 1):
             assert not result.error, result.error
             if done % max(1, rounds // 40) == 0:
                 note(done)
