@@ -133,6 +133,7 @@ def main() -> int:
     kinds = [True] * inside + [False] * (options.kills - inside)
     chance.shuffle(kinds)
     report: dict[str, Any] = {"kills": 0, "inside_save": 0, "left_unfinished": 0, "runs": 0, "equal": 0}
+    report["wrong"] = []
     with tempfile.TemporaryDirectory() as folder:
         calm = Path(folder) / "calm"
         start = time.monotonic()
@@ -157,10 +158,13 @@ def main() -> int:
                     report["inside_save"] += kinds.pop()
                     report["left_unfinished"] += bool([*out.glob("**/.*.part")])
             _, status = os.waitpid(forked(lambda out=out: train(out, *how)), 0)
-            same = status == 0 and outcome(out) == wanted and len(states(out)) == 2
-            clean = not [*out.glob("**/.*.part")]
+            got = outcome(out) if status == 0 else {}
+            wrong = [name for name in wanted if got.get(name) != wanted[name]]
+            wrong += [f"{len(states(out))} states"] if len(states(out)) != 2 else []
+            wrong += [path.name for path in out.glob("**/.*.part")]
             report["runs"] += 1
-            report["equal"] += same and clean
+            report["equal"] += not wrong
+            report["wrong"] += [wrong] if wrong else []
     report["seconds"] = round(time.monotonic() - began, 1)
     print(json.dumps(report, indent=1))
     return int(report["equal"] != report["runs"])

@@ -30,6 +30,7 @@ from stylegan_toon.training.state import (
     open_newest,
     save_state,
     sweep,
+    trim,
 )
 
 EXITS = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
@@ -189,6 +190,8 @@ def _resume(method: Method, optimizers: Mapping[str, Optimizer], run: Run) -> tu
     start, parts = 0, 1
     if found:
         path, state, passed = found
+        if run.resume == "auto" and not passed:
+            trim(run.out)  # killed between the new state and the end of the oldest
         for line in passed:
             tqdm.write(f"{line}; going on from {path.name}", sys.stderr)
         fill(path, state, method, optimizers)

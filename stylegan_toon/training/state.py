@@ -40,9 +40,14 @@ def save_state(
     meta = {"step": done, "seed": seed} | ({"parts": parts} if parts > 1 else {})
     path = out / "state" / f"{done:08d}.safetensors"
     save(path, Checkpoint(TRAIN_STATE, to_json(method.config), meta, tensors))
+    trim(out)
+    return path
+
+
+def trim(out: Path) -> None:
+    """Drop all but the newest KEEP states."""
     for old in states(out)[KEEP:]:
         old.unlink(missing_ok=True)
-    return path
 
 
 def states(out: Path) -> list[Path]:

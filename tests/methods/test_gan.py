@@ -154,6 +154,14 @@ def test_a_run_of_other_settings_is_refused_with_the_setting_named(tmp_path):
         run(scratch(lr=0.1), tmp_path, 4)
 
 
+def test_a_third_state_that_a_kill_has_left_goes_when_the_run_goes_on(tmp_path):
+    run(scratch(), tmp_path, 4)
+    oldest = min((tmp_path / "state").iterdir())
+    (tmp_path / "state" / "00000001.safetensors").write_bytes(oldest.read_bytes())
+    run(scratch(), tmp_path, 4)
+    assert sorted(path.stem for path in (tmp_path / "state").iterdir()) == ["00000002", "00000004"]
+
+
 def test_starting_anew_or_from_an_earlier_state_leaves_no_later_state_behind(tmp_path):
     run(scratch(), tmp_path, 4)
     run(scratch(), tmp_path, 3, resume=str(tmp_path / "state" / "00000002.safetensors"))
