@@ -12,7 +12,7 @@ photos=$data/compact/faces128_train.zip
 exclude=(--exclude pretrained/faces-exclude.txt)
 
 # Photo faces: 32 px, grown to 64 and 128. The first two runs went without noise inputs and mixed styles; the third
-# took both back, which cleared mouths and hair within 3 thousand pictures (docs/training.md).
+# turned both round, which cleared mouths and hair (docs/training.md).
 before=(--no-noise --mixing 0.5)
 $toon train "$photos" "${exclude[@]}" --out "$runs/faces-32" --resolution 32 --channels 128,128,128,96 "${before[@]}" \
     --r1 0.1 --ema 3000 --ada-images 100000 --save-every 625 --look-every 625 --steps 2394

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from stylegan_toon.checkpoint.importers import nvidia, read_any
-from stylegan_toon.errors import ModelError
 from stylegan_toon.pipelines.convert import convert
 from stylegan_toon.pipelines.models import load_discriminator, load_generator
 from tests.checkpoint import nvidia_file
+from tests.checkpoint.refusal import refused
 from tests.stylegan2 import reference
 
 SMALL, LARGER = [8, 8, 6], [12, 12, 10, 8, 6]  # 16 and 64 px
@@ -24,14 +24,6 @@ def state(channels=SMALL, **kwargs):
 def write(path, **entries):
     path.write_bytes(nvidia_file.dump(entries, path.with_name("ran")))
     return path
-
-
-def refused(path, *words):
-    with pytest.raises(ModelError) as caught:
-        read_any(path)
-    line = str(caught.value)
-    assert "\n" not in line and len(line) <= 200 and path.name in line, line
-    assert all(word in line for word in words), line
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])

@@ -23,6 +23,7 @@ from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import outline
 from stylegan_toon.stylegan2.generator import Generator
+from tests.checkpoint.refusal import refused
 from tests.stylegan2 import reference
 
 CHANNELS = [8, 8, 6]
@@ -30,14 +31,6 @@ CHANNELS = [8, 8, 6]
 
 def g_state(**kwargs):
     return reference.generator_state(CHANNELS, style_dim=16, n_mlp=2, **kwargs)
-
-
-def refused(path, *words):
-    with pytest.raises(ModelError) as caught:
-        read_any(path)
-    line = str(caught.value)
-    assert "\n" not in line and len(line) <= 200 and path.name in line, line
-    assert all(word in line for word in words), line
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
