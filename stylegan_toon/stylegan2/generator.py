@@ -89,7 +89,7 @@ class Synthesis(nn.Module):
     def run(
         self, w_plus: Tensor, noise: str | Sequence[Tensor] = "random", upto: int | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """As forward, resolution by resolution: features [N, C, r, r] before toRGB, and the running picture."""
+        """As forward, resolution by resolution: features before toRGB, and the running picture."""
         if w_plus.ndim != 3 or w_plus.shape[1:] != (self.config.n_layers, self.config.w_dim):
             wanted = [self.config.n_layers, self.config.w_dim]
             raise ValueError(f"expected w_plus [N, {wanted[0]}, {wanted[1]}], got {list(w_plus.shape)}")
@@ -109,7 +109,7 @@ class Synthesis(nn.Module):
 class Generator(nn.Module):
     """mapping, synthesis, and w_mean, the running mean of w.
 
-    With config.source_resolutions, too, source_mapping and source_w_mean: the source's, for those resolutions.
+    With config.source_resolutions also source_mapping and source_w_mean: the source's, for those resolutions.
     """
 
     w_mean: Tensor
