@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def run_options(steps: int, batch: int = 16, look: int = 500) -> Decorator:
             from stylegan_toon.training.lock import hold
 
             out = given["out"] or f"runs/{Path(given['target']).stem}"
-            with hold(Path(out)):
+            with nullcontext() if given.get("dry_run") else hold(Path(out)):
                 function(common, **given | {"out": out})
 
         return options(held)

@@ -2,8 +2,8 @@
 
 Source: Back 2021, arXiv 2106.12445; CPTR. What is frozen is defined in stylegan2/freeze.py. With the mapping
 frozen, as here by default, every style layer sees the source's w, FreezeSG and FreezeG are the same, and the
-source's codes can be used in the child. Else FreezeSG gives the frozen resolutions the source's w, by a second
-mapping that the child keeps.
+source's codes can be used in the child. Else FreezeSG gives the frozen resolutions the source's w, by a
+second mapping that the child keeps.
 Deviation: the released code never loads its source, injects its w only into mixed batches, which it then no
 longer mixes, and compares features; this compares toRGB outputs unless structure_of is "features".
 """
