@@ -77,8 +77,8 @@ def _open_discriminator(name: str, g: Generator, report: Callable[[str], None] |
                 f"training needs a discriminator, and {shown(beside)} is not there; put it there"
             ) from None
         report(
-            f"{shown(name, 50)} has no discriminator, so one starts afresh: while it learns, the child drifts "
-            "from its source and needs more steps; a file with g and d is better"
+            f"{shown(name, 50)} has no discriminator, so one starts afresh: while it learns, the child "
+            "leaves its source and needs more steps; a file with g and d is better"
         )
         return Discriminator(g.config)
     d = build_discriminator(made, trainable=True)

@@ -1,4 +1,4 @@
-"""A family of small untrained models: a source, a child that shares its mapping and 4x4 block, and an encoder."""
+"""Small untrained models: a source, a child that shares its mapping and 4x4 block, and an encoder."""
 
 import pytest
 import torch
