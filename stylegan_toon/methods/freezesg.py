@@ -62,8 +62,10 @@ class FreezeSG(nn.Module):
         n = source.config.n_resolutions
         if not 0 <= config.freeze_sg <= config.freeze_g:
             raise ValueError(f"freeze_sg={config.freeze_sg} is not within freeze_g={config.freeze_g}")
-        if config.freeze_g == n and (config.freeze_mapping or config.freeze_sg == n):
-            raise ValueError(f"freezing all {n} resolutions leaves nothing of the generator to train")
+        if config.freeze_g >= n and (config.freeze_mapping or config.freeze_sg >= n):
+            raise ValueError(
+                f"freezing {config.freeze_g} of {n} resolutions leaves nothing of the generator to train"
+            )
         if not 0 <= config.blend < n:
             raise ValueError(f"blend={config.blend} leaves nothing of {n} resolutions to train")
         if config.structure_of not in STRUCTURES:

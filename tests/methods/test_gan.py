@@ -288,7 +288,7 @@ def test_r2_of_the_relativistic_loss_is_r1_at_the_childs_pictures():
 @pytest.mark.parametrize(
     "options, said",
     [
-        ({"freeze_g": 4}, "freezing 4 resolutions"),
+        ({"freeze_g": 4, "freeze_mapping": False}, "freezing 4 resolutions"),
         ({"freeze_g": 3}, "leaves nothing of the generator"),
         ({"freeze_g": 3, "freeze_sg": 3, "freeze_mapping": False}, "leaves nothing of the generator"),
         ({"freeze_g": 1, "freeze_sg": 2}, "freeze_sg=2 is not within freeze_g=1"),
