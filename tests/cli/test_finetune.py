@@ -15,6 +15,7 @@ from stylegan_toon.stylegan2.config import Config, channels_for
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import discriminator_checkpoint, generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
+from tests.checkpoint import nvidia_file
 from tests.cli.test_training import STORYBOOK, done, toon
 from tests.stylegan2 import reference
 
@@ -166,6 +167,8 @@ def test_a_child_of_freeze_sg_is_drawn_as_it_was_trained_and_told_apart(place, t
     code, _, said = toon("blend", source, path, "--blend", "1", "--out", "b.safetensors", cwd=tmp_path)
     assert code == 0 and "has a mapping of its own" in said
     assert load_generator(tmp_path / "b.safetensors").config == parent.config
+    code, out, said = toon("toonify", "--style", path, "--source", source, "--blend", "1", *CPU, cwd=tmp_path)
+    assert code == 0 and out.strip() == "out/last-pairs.png" and "has a mapping of its own" in said
 
 
 @pytest.mark.parametrize(
@@ -173,8 +176,8 @@ def test_a_child_of_freeze_sg_is_drawn_as_it_was_trained_and_told_apart(place, t
 )
 def test_three_steps_and_three_more_end_as_six(place, tmp_path, options):
     for out, steps in (("half", 3), ("half", 6), ("whole", 6)):
-        done("finetune", "--target", STORYBOOK, "--source", place / "small.safetensors", *options, "--batch", "4",
-             "--steps", steps, "--out", out, "--noise", *CPU, cwd=tmp_path)  # fmt: skip
+        done("finetune", "--target", STORYBOOK, "--source", place / "small.safetensors", *options, "--batch",
+             "4", "--steps", steps, "--out", out, "--noise", *CPU, cwd=tmp_path)  # fmt: skip
     digests = {done("digest", out, cwd=tmp_path) for out in ("half", "whole")}
     assert len(digests) == 1
 
@@ -184,8 +187,19 @@ def rosinality(folder, **more):
     return reference.write_pt(folder / "theirs.pt", False, g_ema=state, **more)
 
 
-def test_a_file_of_rosinality_gives_generator_and_discriminator(tmp_path):
-    source = rosinality(tmp_path, d=reference.discriminator_state([8, 8, 8, 8]))
+def nvidia(folder):
+    g = reference.generator_state([8, 8, 8, 8], style_dim=16, n_mlp=2)
+    d = nvidia_file.discriminator(reference.discriminator_state([8, 8, 8, 8]))
+    made = nvidia_file.generator(g)
+    path = folder / "theirs.pkl"
+    path.write_bytes(nvidia_file.dump({"G": made, "D": d, "G_ema": made}))
+    return path
+
+
+@pytest.mark.parametrize("layout", ["rosinality", "nvidia"])
+def test_a_file_of_others_gives_generator_and_discriminator(layout, tmp_path):
+    state = reference.discriminator_state([8, 8, 8, 8])
+    source = nvidia(tmp_path) if layout == "nvidia" else rosinality(tmp_path, d=state)
     args = ("finetune", "--target", STORYBOOK, "--source", source, "--steps", "1", "--batch", "4",
             "--lr", "1e-9", "--out", "run", *CPU)  # fmt: skip
     code, _, said = toon(*args, cwd=tmp_path)
