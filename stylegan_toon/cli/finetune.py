@@ -1,18 +1,23 @@
 """`stylegan-toon finetune`: a face generator to a cartoon domain."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
+from stylegan_toon.cli.targets import fit_to_target, target_options
 from stylegan_toon.cli.training import finish, gan_options, gan_settings, make_run, run_options
+
+if TYPE_CHECKING:
+    from stylegan_toon.pipelines.targets import Target
 
 
 @toon_command(
-    "stylegan-toon finetune --target my_drawings/ --steps 600",
-    "stylegan-toon finetune --target webtoon             (pictures in data/webtoon/ or data/webtoon.zip)",
+    "stylegan-toon finetune --target my_drawings/",
+    "stylegan-toon finetune --target webtoon             (pictures in data/webtoon/; without, toonhead)",
+    "stylegan-toon finetune --target storybook --steps 600 --blend 4",
 )
-@click.option("--target", required=True, help="The cartoons: a folder, a ZIP, or a name under data/.")
+@target_options()
 @click.option(
     "--source", default="faces", show_default=True, help="A known name, a run or a file, D beside it."
 )
@@ -52,10 +57,11 @@ from stylegan_toon.cli.training import finish, gan_options, gan_settings, make_r
     "--ada-p", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Where ADA starts."
 )
 @gan_options(lr=0.002, ema=1500, ada_images=100_000)
-@run_options(steps=750, look=125)
+@run_options(steps=500, look=100)
+@fit_to_target
 def finetune(
     common: Common,
-    target: str,
+    target: "Target",
     source: str,
     out: str,
     freeze_g: int,
@@ -68,7 +74,8 @@ def finetune(
 ) -> None:
     """Fine-tune a face generator to a cartoon domain with FreezeSG, a structure loss and ADA.
 
-    Afterwards `stylegan-toon toonify --style TARGET` finds it in runs/TARGET.
+    Fewer than 300 pictures change defaults that are not given (docs/targets.md). Afterwards `stylegan-toon
+    toonify --style TARGET` finds the style in runs/TARGET, and report.html there says how it went.
     """
     from stylegan_toon.methods.freezesg import Config
     from stylegan_toon.pipelines.finetune import finetune_generator
@@ -85,6 +92,14 @@ def finetune(
     )
     run = make_run(common, out, options)
     folder = finetune_generator(
-        target, source, run, method, options["exclude"], options["mirror"], common.device
+        target,
+        source,
+        run,
+        method,
+        options["exclude"],
+        options["mirror"],
+        common.device,
+        options["tensorboard"],
+        common.report,
     )
     finish(common, folder)
