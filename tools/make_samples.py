@@ -52,8 +52,8 @@ ALL = (
     Sample(
         "avatar",
         "toon_avatars/avataaars128.zip",
-        "flat avatars with thin outlines",
-        "free for personal and commercial use, as the designer says at https://avataaars.com",
+        "flat avatars of many moods",
+        "free for personal and commercial use",
         "Avataaars by Pablo Stanley; drawn with DiceBear 9.4.3 (MIT).",
         LOSSLESS,
         most=600,
@@ -61,7 +61,7 @@ ALL = (
     Sample(
         "toonhead",
         "toon_avatars/toonhead128.zip",
-        "drawn heads with large eyes and dark lines",
+        "flat drawn heads of many moods",
         "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
         "ToonHead by Johan Melin; drawn with DiceBear 9.4.3 (MIT), compressed.",
         {"quality": 85, "method": 6},
@@ -69,7 +69,7 @@ ALL = (
     Sample(
         "ink",
         "toon_avatars/lorelei128.zip",
-        "black and white ink drawings, three-quarter view",
+        "ink drawings on plain colours, three-quarter view",
         "CC0 1.0, https://creativecommons.org/publicdomain/zero/1.0/",
         "Lorelei by Lisa Wischofsky; drawn with DiceBear 9.4.3 (MIT).",
         LOSSLESS,
@@ -115,11 +115,12 @@ def chosen(sample: Sample, data: Path, pack: zipfile.ZipFile) -> list[str]:
 
 def notice(sample: Sample, count: int) -> str:
     """The LICENSE.txt of a ZIP."""
+    more = ", and so are those that a larger pack of the same source holds out" if sample.also_held else ""
     return (
         f"{sample.name}: {count} pictures, {SIZE} x {SIZE}, {sample.title}.\n"
         f"Licence: {sample.licence}.\n"
         f"Credit: {sample.credit}\n"
-        "These are the training part alone: pictures whose number in their pack ends in 9 are held out.\n"
+        f"These are training pictures alone: those whose number in their pack ends in 9 are held out{more}.\n"
     )
 
 

@@ -97,6 +97,7 @@ def _page(out: Path) -> str:
     looks = [entry for entry in log if "pictures" in entry]
     steps = [entry for entry in log if "rate" in entry]
     name, end = str(about.get("target", out.name)), max((entry["step"] for entry in log), default=0)
+    style = out.name if out.parent.name == "runs" else str(out)
     before = about.get("before", {})
     memory = max((entry.get("memory_mb", 0) for entry in steps), default=0)
     facts = [
@@ -109,8 +110,8 @@ def _page(out: Path) -> str:
     tiles = [(f"step {best.get('step', 0):,}", "the best look, in best.safetensors")]
     if "kid" in best:
         start = before.get("kid")
-        change = f", {best['kid'] / start - 1:+.0%}" if start and start > 0 else ""
-        tiles.append((_number(best["kid"]), f"KID; the source has {_number(start)}{change}"))
+        change = f", {best['kid'] / start - 1:+.0%} from" if start and start > 0 else "; it was"
+        tiles.append((_number(best["kid"]), f"KID to the pictures{change} the source's {_number(start)}"))
     if "structure" in best:
         tiles.append((_number(best["structure"]), "structure score; 0 is the source's layout"))
     if found:
@@ -139,7 +140,7 @@ def _page(out: Path) -> str:
         *(f'<div class="tile"><b>{escape(big)}</b><span>{escape(small)}</span></div>' for big, small in tiles),
         "</div>",
         f"<p>{escape(_why(about, best, end))}</p>",
-        f"<pre>stylegan-toon toonify me.jpg --style {escape(out.name)}</pre>",
+        f"<pre>stylegan-toon toonify me.jpg --style {escape(style)}</pre>",
         "<h2>Samples</h2>",
         _picture(
             out / "samples" / f"{best.get('step', 0):07d}.png",
