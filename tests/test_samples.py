@@ -20,7 +20,9 @@ from stylegan_toon.pipelines.targets import SHIPPED
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "stylegan_toon" / "samples"
 CARD = (SAMPLES / "README.md").read_text(encoding="utf-8")
-SAID = {row[0]: row[1:] for row in re.findall(r"^\| `(\w+)` \| (\d+) \| ([\d,]+) \| (.+) \| (.+) \|$", CARD, re.M)}
+SAID = {
+    row[0]: row[1:] for row in re.findall(r"^\| `(\w+)` \| (\d+) \| ([\d,]+) \| (.+) \| (.+) \|$", CARD, re.M)
+}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,9 @@ def pack(path, sources):
         file.writestr("manifest.csv", "\n".join(rows))
 
 
-def test_the_script_leaves_out_what_is_held_out_here_or_in_a_larger_pack_and_gives_the_same_bytes(script, tmp_path):
+def test_the_script_leaves_out_what_is_held_out_here_or_in_a_larger_pack_and_gives_the_same_bytes(
+    script, tmp_path
+):
     pack(tmp_path / "few.zip", [f"s{i}" for i in range(22)])
     pack(tmp_path / "large.zip", [*(f"other{i}" for i in range(9)), "s3", "s4"])  # s3 is its number 9
     sample = script.Sample("x", "few.zip", "t", "l", "c", script.LOSSLESS, most=18, also_held=("large.zip",))

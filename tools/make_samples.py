@@ -125,7 +125,7 @@ def notice(sample: Sample, count: int) -> str:
 
 
 def comic(picture: np.ndarray) -> np.ndarray:
-    """RGB uint8 [H, W, 3] as a comic: smoothed, in few tones, more colourful, dark where it is darker than around."""
+    """RGB uint8 [H, W, 3] as a comic: smooth, in few tones, more colourful, dark lines where it is darker."""
     smooth = picture
     for _ in range(5):
         smooth = bilateral(smooth, radius=4, tone=22, space=7)
@@ -174,7 +174,9 @@ def blurred(grey: np.ndarray, sigma: float) -> np.ndarray:
 
 
 # sRGB (IEC 61966-2-1) to XYZ, white D65, and CIE 1976 L*a*b*.
-XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+XYZ = np.array(
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+)
 WHITE = XYZ.sum(1)
 
 
@@ -211,7 +213,10 @@ def made(sample: Sample, data: bytes) -> bytes:
 
 def write(sample: Sample, data: Path, out: Path) -> int:
     """Write out/NAME.zip and return how many pictures are in it."""
-    with zipfile.ZipFile(data / sample.pack) as pack, zipfile.ZipFile(out / f"{sample.name}.zip", "w") as zipped:
+    with (
+        zipfile.ZipFile(data / sample.pack) as pack,
+        zipfile.ZipFile(out / f"{sample.name}.zip", "w") as zipped,
+    ):
         taken = chosen(sample, data, pack)
         entries = {"LICENSE.txt": notice(sample, len(taken)).encode()}
         entries |= {f"{i:05d}.webp": made(sample, pack.read(name)) for i, name in enumerate(taken)}

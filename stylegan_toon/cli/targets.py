@@ -1,4 +1,4 @@
-"""What `finetune` makes of --target: the pictures are gathered, and options that were not given fit their number."""
+"""What `finetune` makes of --target: its pictures are gathered, and options not given fit their number."""
 
 import functools
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
 
         out, source, anew = Path(given["out"]), given["source"], given["resume"] == "never"
         found = gather(target, out, source, given["exclude"], anew, common.problem, common.quiet)
-        kind, settings = recipe(found.count, found.resolutions)
+        kind, settings = recipe(found.number, found.resolutions)
         context = click.get_current_context()
         ours = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
         taken = {name: v for name, v in settings.items() if context.get_parameter_source(name) in ours}

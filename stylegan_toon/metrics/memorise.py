@@ -53,7 +53,7 @@ def nearest_training(
 
 
 def nearest_among(generated: Tensor, train: Tensor, mirrored: Tensor, mean: Tensor, std: Tensor) -> Nearest:
-    """As nearest_training, where nothing was held out: each training picture, beside the others, stands for it.
+    """As nearest_training, where nothing was held out: each training picture, beside the others, is.
 
     Args:
         train, mirrored: [M, F] of the training pictures and of their mirror images, in the same order, M > 1.
@@ -66,7 +66,9 @@ def nearest_among(generated: Tensor, train: Tensor, mirrored: Tensor, mean: Tens
     for start in range(0, len(t), 512):
         part = torch.cdist(t[start : start + 512], both)
         rows = torch.arange(len(part))
-        part[rows, start + rows] = part[rows, len(t) + start + rows] = torch.inf  # itself, and its mirror image
+        part[rows, start + rows] = part[rows, len(t) + start + rows] = (
+            torch.inf
+        )  # itself, and its mirror image
         others.append(part.amin(1))
     return _compare(nearest(g, both)[0], torch.cat(others))
 

@@ -38,8 +38,8 @@ def finetune_generator(
 ) -> Path:
     """Fine-tune source to the pictures of target with FreezeSG and return the run folder.
 
-    The log's looks have KID and structure, the score of structure_score; at the end comes how near samples are
-    to the training pictures, and RUN/report.html.
+    The log's looks have KID and structure (structure_score); at the end come how near samples are to the
+    training pictures, and RUN/report.html.
     Args:
         target: its path holds the pictures as they are to be taken.
         method: as networks.fitted takes it.
@@ -99,7 +99,7 @@ def finetune_generator(
 
 
 def structure_score(source: Generator, count: int = 16) -> Callable[[Generator], float]:
-    """A figure of a child: structure_loss to the source for the same count codes, noise none; 0 for a copy."""
+    """A figure of a child: structure_loss to the source for count fixed codes, noise none; 0 for a copy."""
     z = torch.randn(count, source.config.z_dim, generator=torch.Generator().manual_seed(2))
     layers = min(STRUCTURE, source.config.n_resolutions)
     synthesis = source.synthesis

@@ -1,4 +1,4 @@
-"""A person's own folder of pictures to a training set in the run folder, once; and how many pictures a target has."""
+"""A person's own folder to a training set in the run folder, once; and how many pictures a target has."""
 
 import json
 import zipfile
@@ -22,7 +22,7 @@ class Gathered(NamedTuple):
     """path: where the pictures are read; said: a line about them; resolutions: of the source, from 4x4 up."""
 
     path: Path
-    count: int
+    number: int
     said: str
     resolutions: int
 
@@ -54,7 +54,9 @@ def gather(
         count = sum(not left_out(name) for name, _ in pictures(target.path))
         return Gathered(target.path, count, f"{target.name}: {count} pictures", resolutions)
     if out.resolve().is_relative_to(target.path.resolve()):
-        raise UsageError(f"the run folder {shown(out, 60)} lies in --target {shown(target.path, 40)}; give --out")
+        raise UsageError(
+            f"the run folder {shown(out, 60)} lies in --target {shown(target.path, 40)}; give --out"
+        )
     pack = out / PACK
     if anew or not pack.is_file():
         prepare([target.path], pack, Config(size, near=NEAR, centre=True), exclude, problem, quiet)

@@ -1,4 +1,4 @@
-"""A fine-tuning run as one HTML page, RUN/report.html: figures, grids, curves and settings, from the run's own files.
+"""A fine-tuning run as one HTML page, RUN/report.html, made of the run's own files.
 
 The page needs no other file and no network: curves are inline SVG, pictures are in it; the grids of the other
 looks are linked relatively.
@@ -25,7 +25,11 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 24
 Line = tuple[str, list[tuple[float, float]]]
 CURVES = (  # title, what it means, the log's names
     ("KID", "distance to the training pictures; lower is better", {"kid": "KID"}),
-    ("Structure", "distance to the source's layout, same codes; 0 is the source's", {"structure": "structure"}),
+    (
+        "Structure",
+        "distance to the source's layout, same codes; 0 is the source's",
+        {"structure": "structure"},
+    ),
     ("Losses", "generator and discriminator", {"g": "generator", "d": "discriminator"}),
     (
         "ADA",
@@ -40,7 +44,8 @@ STYLE = """
 *{box-sizing:border-box}body{margin:0 auto;max-width:1000px;padding:40px 24px 64px;background:var(--paper);
 color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 h1{font-size:30px;line-height:1.2;margin:0 0 4px;letter-spacing:-.01em}h2{font-size:18px;margin:44px 0 12px}
-p{margin:0 0 12px;max-width:70ch}.dim{color:var(--dim)}code,pre,td.v{font:13px/1.5 ui-monospace,Menlo,Consolas,monospace}
+p{margin:0 0 12px;max-width:70ch}.dim{color:var(--dim)}
+code,pre,td.v{font:13px/1.5 ui-monospace,Menlo,Consolas,monospace}
 pre{background:var(--card);padding:12px 14px;border-radius:8px;overflow-x:auto;margin:12px 0}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));gap:12px;margin:28px 0}
 .tile{background:var(--card);border-radius:10px;padding:14px 16px}.tile b{display:block;font-size:26px;
@@ -50,9 +55,11 @@ figcaption{color:var(--dim);font-size:13px;margin-top:8px}
 .curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(360px,1fr));gap:28px 24px}
 svg{display:block;width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--dim)}
 .curves h3{font-size:14px;margin:0}.curves p{font-size:13px;margin:0 0 6px;color:var(--dim)}
-table{border-collapse:collapse;width:100%;font-size:14px}td{padding:5px 12px 5px 0;border-top:1px solid var(--line);
+table{border-collapse:collapse;width:100%;font-size:14px}
+td{padding:5px 12px 5px 0;border-top:1px solid var(--line);
 vertical-align:top}td.v{overflow-wrap:anywhere}summary{cursor:pointer;font-weight:600}
-.looks a{color:var(--a);margin-right:12px;white-space:nowrap}.key{font-size:12px;margin-left:10px;font-weight:400}
+.looks a{color:var(--a);margin-right:12px;white-space:nowrap}
+.key{font-size:12px;margin-left:10px;font-weight:400}.foot{margin-top:40px}
 """
 
 
@@ -131,13 +138,18 @@ def _page(out: Path) -> str:
             curves.append(_curve(title, meaning, lines, marks.get(title)))
     grids = sorted((out / "samples").glob("*.png"))
     others = " ".join(
-        f'<a href="samples/{escape(grid.name)}">{int(grid.stem):,}</a>' for grid in grids if grid.stem.isdigit()
+        f'<a href="samples/{escape(grid.name)}">{int(grid.stem):,}</a>'
+        for grid in grids
+        if grid.stem.isdigit()
     )
     sections = [
         f"<h1>{escape(name)}</h1>",
         f'<p class="dim">{escape(" · ".join(facts))}</p>',
         '<div class="tiles">',
-        *(f'<div class="tile"><b>{escape(big)}</b><span>{escape(small)}</span></div>' for big, small in tiles),
+        *(
+            f'<div class="tile"><b>{escape(big)}</b><span>{escape(small)}</span></div>'
+            for big, small in tiles
+        ),
         "</div>",
         f"<p>{escape(_why(about, best, end))}</p>",
         f"<pre>stylegan-toon toonify me.jpg --style {escape(style)}</pre>",
@@ -154,7 +166,9 @@ def _page(out: Path) -> str:
         sections += [
             "<h2>Copies</h2>",
             f"<p>{escape(_copies(found))}</p>",
-            _picture(out / STRIP, "First row: the samples nearest to a training picture. Second row: that picture."),
+            _picture(
+                out / STRIP, "First row: the samples nearest to a training picture. Second row: that picture."
+            ),
         ]
     sections += ["<h2>Settings</h2>", _settings(about)]
     title = escape(f"{name} · stylegan-toon")
@@ -163,7 +177,7 @@ def _page(out: Path) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{title}</title><style>{STYLE}</style></head><body>\n"
         + "\n".join(filter(None, sections))
-        + f'\n<p class="dim" style="margin-top:40px">stylegan-toon {escape(str(about.get("program", "")))}</p>'
+        + f'\n<p class="dim foot">stylegan-toon {escape(str(about.get("program", "")))}</p>'
         "\n</body></html>\n"
     )
 
@@ -171,7 +185,8 @@ def _page(out: Path) -> str:
 def _why(about: dict[str, Any], best: dict[str, Any], end: int) -> str:
     """Why the best is the best, and why the run ended."""
     if "kid" in best:
-        why = f"best.safetensors is the look with the lowest KID to the training pictures, at step {best['step']:,}."
+        why = "best.safetensors is the look with the lowest KID to the training pictures, "
+        why += f"at step {best['step']:,}."
     else:
         why = "best.safetensors is the last look: there are too few or too small pictures to take KID."
     if end < about.get("steps", end):
@@ -183,9 +198,9 @@ def _why(about: dict[str, Any], best: dict[str, Any], end: int) -> str:
 
 def _copies(found: dict[str, Any]) -> str:
     said = (
-        f"Samples are {found['nearest']:.2f} times as far from their nearest training picture as those are from one "
-        f"another (median, MobileFace features); {found['closer']:.1%} are nearer than 99 % of them, where chance "
-        "gives 1 %."
+        f"Samples are {found['nearest']:.2f} times as far from their nearest training picture as those are "
+        f"from one another (median, MobileFace features); {found['closer']:.1%} are nearer than 99 % of them, "
+        "where chance gives 1 %."
     )
     doubt = found["nearest"] < 0.5 or found["closer"] > 0.1
     return said + (" Some may be copies: look at the pairs." if doubt else "")
@@ -193,7 +208,9 @@ def _copies(found: dict[str, Any]) -> str:
 
 def _settings(about: dict[str, Any]) -> str:
     def rows(values: dict[str, Any]) -> str:
-        shown = ((key, value if isinstance(value, str) else json.dumps(value)) for key, value in values.items())
+        shown = (
+            (key, value if isinstance(value, str) else json.dumps(value)) for key, value in values.items()
+        )
         return "".join(f'<tr><td>{escape(k)}</td><td class="v">{escape(v)}</td></tr>' for k, v in shown)
 
     nested = {key: value for key, value in about.items() if isinstance(value, dict) and key != "before"}
@@ -246,7 +263,9 @@ def _curve(title: str, meaning: str, lines: Sequence[Line], mark: tuple[float, f
     colours = ("var(--a)", "var(--b)")
     for (_, line), colour in zip(lines, colours, strict=False):
         path = "L".join("{:.1f} {:.1f}".format(*place(*point)) for point in line)
-        drawn.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-linejoin="round"/>')
+        drawn.append(
+            f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-linejoin="round"/>'
+        )
     if mark:
         x, y = place(*mark)
         drawn.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="var(--good)"/>')

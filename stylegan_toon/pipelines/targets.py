@@ -1,4 +1,4 @@
-"""What `finetune --target` means: a recipe's name, pictures that ship, or a person's own; and what fits their count.
+"""What `finetune --target` means: a recipe's name, what ships, or a person's own; and what fits how many.
 
 Imports no torch: the run folder bears the target's name, and is held before torch is loaded.
 """
@@ -24,7 +24,7 @@ PAPER = {
 }
 
 FEW, SOME = 30, 300  # pictures; the command's own defaults are for SOME and more
-# The fewer pictures, the less is trained, the more they are varied (ADA), the shorter, the closer is the watch.
+# The fewer pictures, the less is trained, the more is varied (ADA), the shorter, the closer is the watch.
 RECIPES: dict[str, Mapping[str, float]] = {
     "few": {
         "freeze_g": 3,
@@ -41,7 +41,7 @@ RECIPES: dict[str, Mapping[str, float]] = {
 
 @dataclass(frozen=True)
 class Target:
-    """name: of the run and the style. path: a folder or archive. own: a person's folder, to be looked through.
+    """name: of the run and the style. path: a folder or archive. own: a person's folder, to look through.
 
     note: a line for the user, where another set stands in.
     """

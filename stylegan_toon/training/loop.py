@@ -82,9 +82,9 @@ def train(
         write_aside(run.out / "run.json", [(json.dumps(about, indent=1) + "\n").encode()])
         if newest_state(run.out) is None:  # there is always a state to go back to, and a place to write it
             save_state(run.out, method, optimizers, start, run.seed, parts)
-        if start and (start % run.look_every == 0 or start >= run.steps):
-            if _look(look, run, start):  # the run may have ended between state and look
-                return start
+        again = start and (start % run.look_every == 0 or start >= run.steps)
+        if again and _look(look, run, start):  # the run may have ended between state and look
+            return start
         bar = tqdm(
             total=run.steps,
             initial=start,
@@ -108,7 +108,9 @@ def train(
             bar.update()
             if not bar.disable:
                 seen = done * method.config.batch
-                bar.set_postfix_str(f"{seen:,} pictures, {memory_used() / 1e9:.1f} GB{figures}", refresh=False)
+                bar.set_postfix_str(
+                    f"{seen:,} pictures, {memory_used() / 1e9:.1f} GB{figures}", refresh=False
+                )
             if done % run.log_every == 0 or done == run.steps:
                 values = {name: round(float(value), 6) for name, value in losses.items()}
                 seconds = max(time.monotonic() - began, 1e-9)  # a clock may stand still for a step
@@ -122,10 +124,11 @@ def train(
             if stop:
                 bar.close()
                 raise EXITS[stop](f"stopped after step {done}; saved in {run.out}; the same command goes on")
-            if done % run.look_every == 0 or done == run.steps:
-                if _look(look, run, done) and done < run.steps:
-                    if done % run.save_every:
-                        save_state(run.out, method, optimizers, done, run.seed, parts)
+            if done == run.steps or done % run.look_every == 0:
+                ended = _look(look, run, done)
+                if ended and done % run.save_every and done < run.steps:
+                    save_state(run.out, method, optimizers, done, run.seed, parts)
+                if ended:
                     break
         bar.close()
         return done

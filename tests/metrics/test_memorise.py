@@ -51,7 +51,9 @@ def test_among_training_pictures_alone_equals_a_loop_in_numpy():
     found = nearest_among(*(torch.from_numpy(x) for x in (made, train, mirrored, mean, std)))
     line = np.quantile(others, 0.01)
     np.testing.assert_allclose(found.held_out, np.sort(others)[4], rtol=1e-5)
-    np.testing.assert_allclose(found.generated, np.sort(of_made)[2], rtol=1e-5)  # torch's median of an even number
+    np.testing.assert_allclose(
+        found.generated, np.sort(of_made)[2], rtol=1e-5
+    )  # torch's median of an even number
     np.testing.assert_allclose(found.ratio, found.generated / found.held_out, rtol=1e-6)
     assert found.closer == pytest.approx(np.mean(np.array(of_made) < line)) and found.closer > 0.16
 

@@ -22,7 +22,18 @@ def made(out, kids=(2.0, 0.5, 0.75), steps=30, **about):
     (out / "run.json").write_text(json.dumps(settings))
     for i, kid in enumerate(kids):
         step = 10 * (i + 1)
-        log(out, {"step": step, "rate": 1.0, "memory_mb": 1234, "d": 1.0, "g": 2.0 - i, "ada/p": 0.1, "d/sign": 0.4})
+        log(
+            out,
+            {
+                "step": step,
+                "rate": 1.0,
+                "memory_mb": 1234,
+                "d": 1.0,
+                "g": 2.0 - i,
+                "ada/p": 0.1,
+                "d/sign": 0.4,
+            },
+        )
         log(out, {"step": step, "pictures": 4.0, "kid": kid, "structure": 0.01 * i})
         save_png(out / "samples" / f"{step:07d}.png", torch.zeros(3, 16, 16))
     log(out, {"step": 10 * len(kids), "nearest": 0.9, "closer": 0.02})
@@ -38,7 +49,9 @@ class Balanced(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
-        self.addresses += [value for name, value in attrs if name in ("src", "href", "action", "data", "xlink:href")]
+        self.addresses += [
+            value for name, value in attrs if name in ("src", "href", "action", "data", "xlink:href")
+        ]
         if tag not in ("meta", "img", "path", "circle"):
             self.open.append(tag)
 
@@ -54,9 +67,11 @@ def test_the_best_look_is_that_of_the_lowest_kid(tmp_path):
     out = tmp_path / "runs" / "drawn"
     assert best_look(out)["step"] == 20
     said = in_words(out)
-    assert said == "best at step 20, KID 0.5 (source 4), nearest training picture at 0.90 of their own distance"
-    for words in ("the look with the lowest KID to the training pictures, at step 20.", "-88% from the source", "2.0%",
-                  "--style drawn", "100 pictures", "30 of 30 steps", "1.2 GB"):  # fmt: skip
+    assert (
+        said == "best at step 20, KID 0.5 (source 4), nearest training picture at 0.90 of their own distance"
+    )
+    for words in ("the look with the lowest KID to the training pictures, at step 20.", "-88% from",
+                  "2.0%", "--style drawn", "100 pictures", "30 of 30 steps", "1.2 GB"):  # fmt: skip
         assert words in page, words
     assert "ended early" not in page
 
@@ -76,7 +91,9 @@ def test_the_page_is_whole_escapes_everything_and_needs_nothing_from_elsewhere(t
     page = made(tmp_path / "x", target=EVIL, source=EVIL, method={EVIL: EVIL}, pictures=EVIL, program=EVIL)
     parser = Balanced()
     parser.feed(page)
-    assert not parser.open and "script" not in parser.tags and parser.tags >= {"svg", "img", "table", "details"}
+    assert (
+        not parser.open and "script" not in parser.tags and parser.tags >= {"svg", "img", "table", "details"}
+    )
     assert "<script" not in page and page.count("&lt;script&gt;") >= 6
     for address in parser.addresses:
         assert re.match(r"data:image/jpeg;base64,|samples/\d{7}\.png$", address)

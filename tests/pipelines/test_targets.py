@@ -60,8 +60,8 @@ def test_what_is_neither_is_answered_in_one_line_with_those_that_are_known(text)
 
 @pytest.mark.parametrize(
     "path, name",
-    [("my drawings/", "my drawings"), ("v1.5/", "v1.5"), ("a.zip", "a"), ("b.tar.gz", "b"), ("c.v2.zip", "c.v2"),
-     (".hidden/", "hidden"), ("deep/er/", "er")],
+    [("my drawings/", "my drawings"), ("v1.5/", "v1.5"), ("a.zip", "a"), ("b.tar.gz", "b"),
+     ("c.v2.zip", "c.v2"), (".hidden/", "hidden"), ("deep/er/", "er")],
 )  # fmt: skip
 def test_a_run_is_called_like_its_folder_or_archive(path, name):
     if path.endswith("/"):

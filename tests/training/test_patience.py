@@ -65,8 +65,8 @@ def test_a_method_without_the_figure_never_ends_early(tmp_path):
 
 @pytest.mark.parametrize(
     "values, looks, ends",
-    [([3, 2, 1], 1, False), ([3, 3], 1, True), ([3, 2, 2.5, 2], 2, True), ([3, 2, 2.5], 2, False), ([], 1, False),
-     ([1, 2, 3, 0.5], 3, False)],
+    [([3, 2, 1], 1, False), ([3, 3], 1, True), ([3, 2, 2.5, 2], 2, True), ([3, 2, 2.5], 2, False),
+     ([], 1, False), ([1, 2, 3, 0.5], 3, False)],
 )  # fmt: skip
 def test_stuck_by_hand(values, looks, ends, tmp_path):
     for i, value in enumerate(values):
