@@ -199,8 +199,8 @@ def _why(about: dict[str, Any], best: dict[str, Any], end: int) -> str:
 def _copies(found: dict[str, Any]) -> str:
     said = (
         f"Samples are {found['nearest']:.2f} times as far from their nearest training picture as those are "
-        f"from one another (median, MobileFace features); {found['closer']:.1%} are nearer than 99 % of them, "
-        "where chance gives 1 %."
+        f"from one another (median, MobileFace features); {found['closer']:.1%} are nearer than 99 % of "
+        "them, where chance gives 1 %."
     )
     doubt = found["nearest"] < 0.5 or found["closer"] > 0.1
     return said + (" Some may be copies: look at the pairs." if doubt else "")
