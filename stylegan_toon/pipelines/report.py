@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from stylegan_toon.checkpoint.format import write_aside
+from stylegan_toon.checkpoint.format import load, write_aside
 from stylegan_toon.images import load_image
 from stylegan_toon.pipelines.copies import STRIP
 from stylegan_toon.training.log import entries
@@ -73,6 +73,11 @@ def write_report(out: Path) -> Path:
 def best_look(out: Path) -> dict[str, Any]:
     """The look whose models are RUN/best*: that of the lowest KID, else the last; empty where none was."""
     looks = [entry for entry in entries(out) if "pictures" in entry]
+    if (file := out / "best.safetensors").is_file():
+        meta = load(file).meta  # a run that was made longer no longer logs the look at its former end
+        known: dict[str, Any] = {"step": meta["step"]}
+        known |= {"kid": meta["judged"]} if "judged" in meta else {}
+        return next((look for look in looks if look["step"] == known["step"]), known)
     judged = [entry for entry in looks if "kid" in entry]
     return min(judged, key=lambda entry: entry["kid"]) if judged else (looks or [{}])[-1]
 

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
+from stylegan_toon.checkpoint.format import Checkpoint, save
 from stylegan_toon.images import save_png
 from stylegan_toon.pipelines.report import _curve, _ticks, best_look, in_words, write_report
 from stylegan_toon.training.log import log
@@ -78,6 +79,15 @@ def test_the_best_look_is_that_of_the_lowest_kid(tmp_path):
 
 def test_a_run_that_ended_early_says_why(tmp_path):
     assert "The run ended early, because KID had not fallen for 1 looks." in made(tmp_path / "a", steps=99)
+
+
+def test_the_best_is_what_its_file_says_also_where_the_log_has_lost_that_look(tmp_path):
+    made(tmp_path)
+    for step, kid in ((10, 2.0), (15, 0.1)):
+        meta = {"step": step, "judged": kid}
+        save(tmp_path / "best.safetensors", Checkpoint("generator", {}, meta, {"x": torch.zeros(1)}))
+        assert (best_look(tmp_path)["step"], best_look(tmp_path)["kid"]) == (step, kid)
+        assert f"at step {step}." in write_report(tmp_path).read_text()
 
 
 def test_without_kid_the_last_look_is_the_best(tmp_path):
