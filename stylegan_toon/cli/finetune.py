@@ -1,21 +1,26 @@
 """`stylegan-toon finetune`: a face generator to a cartoon domain."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
 from stylegan_toon.cli.presets import cartoon_stylegan, filled, parse_preset
+from stylegan_toon.cli.targets import fit_to_target, target_options
 from stylegan_toon.cli.training import finish, gan_options, gan_settings, make_run, run_options
+
+if TYPE_CHECKING:
+    from stylegan_toon.pipelines.targets import Target
 
 
 @toon_command(
-    "stylegan-toon finetune --target my_drawings/ --steps 600",
+    "stylegan-toon finetune --target my_drawings/",
     "stylegan-toon finetune --target my_drawings/ --freeze-sg 2 --freeze-d 2 --dry-run",
-    "stylegan-toon finetune --target webtoon             (pictures in data/webtoon/ or data/webtoon.zip)",
+    "stylegan-toon finetune --target webtoon             (pictures in data/webtoon/; without, toonhead)",
+    "stylegan-toon finetune --target storybook --steps 600 --blend 4",
 )
-@click.option("--target", required=True, help="The cartoons: a folder, a ZIP, or a name under data/.")
+@target_options()
 @click.option(
     "--source", default="faces", show_default=True, help="A known name, a run or a file, D beside it."
 )
@@ -96,13 +101,21 @@ from stylegan_toon.cli.training import finish, gan_options, gan_settings, make_r
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and train nothing.")
 @gan_options(lr=0.002, ema=1500, ada_images=100_000)
-@run_options(steps=750, look=125)
+@run_options(steps=500, look=100)
+@fit_to_target
 def finetune(
-    common: Common, target: str, source: str, out: str, preset: str | None, dry_run: bool, **options: Any
+    common: Common,
+    target: "Target",
+    source: str,
+    out: str,
+    preset: str | None,
+    dry_run: bool,
+    **options: Any,
 ) -> None:
     """Fine-tune a face generator to a cartoon domain with FreezeSG, a structure loss and ADA.
 
-    Afterwards `stylegan-toon toonify --style TARGET` finds it in runs/TARGET.
+    Fewer than 300 pictures change defaults that are not given (docs/targets.md). Afterwards `stylegan-toon
+    toonify --style TARGET` finds the style in runs/TARGET, and report.html there says how it went.
     """
     given = parse_preset(preset) if preset else None
     if given:
@@ -139,14 +152,15 @@ def finetune(
         blend=options["blend"],
     )
     run = make_run(common, out, options)
-    args = (target, source, run, method, options["exclude"], options["mirror"], common.device, common.report)
+    report = common.report
+    args = (target, source, run, method, options["exclude"], options["mirror"], common.device, report)
     if dry_run:
         plan = plan_finetuning(*args)
         for line in _lines(plan):
             common.result(line)
         common.document(plan)
         return
-    finish(common, finetune_generator(*args))
+    finish(common, finetune_generator(*args, tensorboard=options["tensorboard"]))
 
 
 def _lines(plan: Mapping[str, Any], indent: str = "") -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Fine-tune a face generator to a cartoon domain."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,25 +15,20 @@ from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, UsageError, shown
 from stylegan_toon.images import is_transparent
+from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.freezesg import Config, FreezeSG
+from stylegan_toon.pipelines.copies import find_copies
+from stylegan_toon.pipelines.events import Events
+from stylegan_toon.pipelines.models import load_generator
 from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, kid_judge, open_networks
+from stylegan_toon.pipelines.report import in_words, write_report
+from stylegan_toon.pipelines.targets import Target
 from stylegan_toon.stylegan2.freeze import trained_parameters
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.training.log import log
 from stylegan_toon.training.loop import Run, train
 
-
-def find_target(name: str) -> Path:
-    """The pictures of a target: a folder or ZIP, or a name under data/ of the working folder.
-
-    Raises: InputError that says where was looked.
-    """
-    tried = [Path(name), Path("data") / name, Path("data") / f"{name}.zip"]
-    for path in tried:
-        if path.is_dir() or path.is_file():
-            return path
-    raise InputError(
-        f"no pictures for {name!r}: put them into data/{name}/ or data/{name}.zip, or name a folder or ZIP"
-    )
+STRUCTURE = 3  # toRGB outputs, from 4x4 up, that the structure score compares, whatever the loss does
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class _Opened:
 
 
 def _open(
-    target: str,
+    target: Target,
     source: str,
     run: Run,
     method: Config,
@@ -55,10 +50,10 @@ def _open(
     device: str,
     report: Callable[[str], None],
 ) -> _Opened:
-    where, folder = choose_device(device), find_target(target)
+    where = choose_device(device)
     torch.manual_seed(run.seed)
     _, d, g, seen = open_networks(source, report)
-    pictures = look_at(folder, g.config.resolution, method.batch, exclude, report)
+    pictures = look_at(target.path, g.config.resolution, method.batch, exclude, report)
     method = fitted(_counted(method, g), g, where)
     try:
         module = FreezeSG(method, g, d).to(where)
@@ -112,7 +107,7 @@ def look_at(
 
 
 def plan_finetuning(
-    target: str,
+    target: Target,
     source: str,
     run: Run,
     method: Config,
@@ -131,7 +126,7 @@ def plan_finetuning(
     module = opened.module
     optimizers = module.optimizers()
     return {
-        "target": target,
+        "target": target.name,
         "pictures": len(opened.pictures),
         "source": source,
         "out": str(run.out),
@@ -149,7 +144,7 @@ def plan_finetuning(
 
 
 def finetune_generator(
-    target: str,
+    target: Target,
     source: str,
     run: Run,
     method: Config,
@@ -157,38 +152,79 @@ def finetune_generator(
     mirror: bool = True,
     device: str = "auto",
     report: Callable[[str], None] = lambda text: None,
+    tensorboard: bool = False,
 ) -> Path:
     """Fine-tune source to the pictures of target with FreezeSG and return the run folder.
 
+    The log's looks have KID and structure (structure_score); at the end come how near samples are to the
+    training pictures, and RUN/report.html.
     Args:
-        target: a folder, a ZIP, or a name under data/.
+        target: its path holds the pictures as they are to be taken.
         method: as networks.fitted takes it; freeze_g and freeze_d below 0 count what is trained, from the
             highest resolution of the generator and from the head of the discriminator.
         source: a run folder, a generator file with its discriminator in or beside it, or a name in
             pretrained/; without a discriminator a new one is made.
-        report: is told whatever is unusual about pictures and source.
-    Raises: InputError, UsageError, ModelError, and those of training.loop.train.
+        report: is told whatever is unusual about pictures and source, and how it went.
+        tensorboard: write RUN/tensorboard, too.
+    Raises: InputError, UsageError, ModelError, MissingPartError, and those of training.loop.train.
     """
     opened = _open(target, source, run, method, exclude, device, report)
     module, pictures, where = opened.module, opened.pictures, opened.where
+    method = module.config
     sampler = Sampler(pictures, method.batch, run.seed, mirror)
-    meta = {"program": __version__, "target": Path(target).stem, "source_pictures": opened.seen}
+    meta = {"program": __version__, "target": target.name, "source_pictures": opened.seen}
 
     def source_row(w_plus: Tensor) -> list[Tensor]:
         return [module.source.synthesis(w_plus, "none")[-1]]
 
-    train(
+    judge = kid_judge(pictures, method.batch, where)
+    score = structure_score(module.source)
+    events = Events(run.out) if tensorboard else None
+    grids = gan_look(module.gan, run.out, meta, source_row, method.freeze_mapping, judge)
+
+    def look(done: int) -> Mapping[str, float]:
+        figures = {**grids(done), "structure": score(module.gan.g_ema)}
+        if events:
+            events.look(done, figures)
+        return figures
+
+    about = about_run(
+        module.gan,
+        training_pictures=len(pictures),
+        source=source,
+        target=target.name,
+        pictures=str(target.path),
+        steps=run.steps,
+        patience=run.patience,
+        before={"kid": judge(module.gan.g_ema)} if judge else {},
+    )
+    done = train(
         module,
         lambda i: {"cartoon": sampler.batch(i).to(where, memory_format=torch.channels_last)},
         run,
-        gan_look(
-            module.gan,
-            run.out,
-            meta,
-            source_row,
-            method.freeze_mapping,
-            kid_judge(pictures, method.batch, where),
-        ),
-        about_run(module.gan, training_pictures=len(pictures), source=source, target=target),
+        look,
+        about,
     )
+    best = load_generator(run.out / "best.safetensors", where)
+    log(run.out, {"step": done, **find_copies(best, pictures, run.out, where, method.batch)})
+    page = write_report(run.out)
+    report(f"{target.name}: {in_words(run.out)}; see {shown(page, 60)}")
     return run.out
+
+
+def structure_score(source: Generator, count: int = 16) -> Callable[[Generator], float]:
+    """A figure of a child: structure_loss to the source for count fixed codes, noise none; 0 for a copy."""
+    z = torch.randn(count, source.config.z_dim, generator=torch.Generator().manual_seed(2))
+    layers = min(STRUCTURE, source.config.n_resolutions)
+    synthesis = source.synthesis
+    dtype, synthesis.compute_dtype = synthesis.compute_dtype, torch.float32
+    with torch.inference_mode():
+        w_plus = source.broadcast(source.mapping(z.to(source.w_mean.device)))
+        wanted = synthesis(w_plus, "none", upto=layers)
+    synthesis.compute_dtype = dtype
+
+    def score(child: Generator) -> float:
+        with torch.inference_mode():
+            return float(structure_loss(child.synthesis(w_plus, "none", upto=layers), wanted, layers))
+
+    return score

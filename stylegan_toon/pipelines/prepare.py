@@ -50,6 +50,7 @@ class Config:
         same, and the first stays; 0 keeps all.
     format: png, webp or jpg.
     detector: what finds the faces, as choose_detector.
+    centre: take the centre square of a picture, too, that holds no face, or one too far outside.
     """
 
     size: int = 256
@@ -61,6 +62,7 @@ class Config:
     near: int = 12
     format: str = "png"
     detector: str = "yunet"
+    centre: bool = False
 
 
 @dataclass
@@ -196,13 +198,15 @@ def _squares(
 ) -> Iterator[tuple[Image.Image, dict[str, object]]]:
     """The squares of a photo at their size, each with what the manifest says of its face."""
     smallest = config.size / 2 if config.min_size is None else config.min_size
-    if not config.align:
+    found = select_faces(find(photo, min_score=config.min_score), config.faces) if config.align else []
+    if config.centre:
+        found = [face for face in found if _outside(photo, face) <= config.max_outside]
+    if not config.align or (config.centre and not found):
         if min(photo.size) < smallest:
             drop("small", side=min(photo.size))
         else:
             yield centred(photo, config.size), {}
         return
-    found = select_faces(find(photo, min_score=config.min_score), config.faces)
     if not found:
         drop("no face")
     for face in found:

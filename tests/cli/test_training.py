@@ -163,12 +163,13 @@ print(code, "torch" in sys.modules)
     "args",
     [
         ("train", "absent.zip", "--out", "runs/held"),
-        ("finetune", "--target", "held"),
+        ("finetune", "--target", "held.zip"),
         ("encode", "absent.zip", "--out", "runs/held"),
     ],
     ids=lambda args: args[0],
 )
 def test_a_second_run_is_told_who_holds_the_folder_before_torch_is_imported(args, tmp_path):
+    (tmp_path / "held.zip").touch()
     with hold(tmp_path / "runs" / "held"):
         command = [sys.executable, "-c", HELD, *args]
         env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -216,7 +217,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
         (["train", FACES, "--out", "o", "--channels", "1,x"], 2, "not a list of numbers"),
         (["train", FACES, "--out", "/dev/null/x", "--steps", "1"], 9, "--out"),
         (["train", FACES, "--out", "o", "--grow", "absent"], 4, "absent"),
-        (["finetune", "--target", "webtoon"], 3, "webtoon"),
+        (["finetune", "--target", "webtone"], 3, "known: webtoon, "),
         (["digest", "absent"], 4, "absent"),
         (["digest", "."], 4, "holds no state of a run"),
         (["digest", FACES], 4, "faces16.zip"),
