@@ -49,6 +49,21 @@ from stylegan_toon.cli.training import finish, gan_options, gan_settings, make_r
     help="Every second draw takes the K lowest resolutions of the source: a strong style at --blend K.",
 )
 @click.option(
+    "--train",
+    type=click.Choice(["all", "offsets", "lora"]),
+    default="all",
+    show_default=True,
+    help="All of the generator, or a style file: offsets of its biases alone, or with a LoRA.",
+)
+@click.option(
+    "--rank",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    metavar="R",
+    help="Of the LoRA: file and freedom grow with it.",
+)
+@click.option(
     "--ada-p", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Where ADA starts."
 )
 @gan_options(lr=0.002, ema=1500, ada_images=100_000)
@@ -63,6 +78,8 @@ def finetune(
     structure_layers: int,
     structure: float,
     blend: int,
+    train: str,
+    rank: int,
     ada_p: float,
     **options: Any,
 ) -> None:
@@ -77,11 +94,13 @@ def finetune(
         **gan_settings(options),
         ema_ramp=0.0,
         ada_p=ada_p,
-        freeze_mapping=freeze_mapping,
+        freeze_mapping=freeze_mapping or train != "all",  # a style file holds no mapping
         freeze_g=freeze_g,
         structure_layers=structure_layers,
         structure_weight=structure,
         blend=blend,
+        train=train,
+        rank=rank,
     )
     run = make_run(common, out, options)
     folder = finetune_generator(

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from stylegan_toon.device import channels_last
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.gan import Gan, GanConfig
+from stylegan_toon.stylegan2.adapters import add_lora, style_parameters
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import outline
 from stylegan_toon.stylegan2.generator import Generator, Synthesis
@@ -28,6 +29,7 @@ class Config(GanConfig):
     structure_layers: how many toRGB outputs, from 4x4 up, are compared with the source's.
     blend: where not 0, every second draw on average has so many resolutions, from 4x4 up, of the source, so
         that what is above them learns to carry the style when it is blended there.
+    train: all, or what a style file can hold: offsets, or lora of rank (stylegan2.adapters).
     """
 
     freeze_mapping: bool = True
@@ -35,6 +37,13 @@ class Config(GanConfig):
     structure_layers: int = 3
     structure_weight: float = 1.0
     blend: int = 0  # not of the papers, which blend what was never trained so
+    train: str = "all"
+    rank: int = 8
+
+    @property
+    def lora(self) -> int:
+        """The rank of the LoRA, 0 where there is none."""
+        return self.rank if self.train == "lora" else 0
 
 
 class FreezeSG(nn.Module):
@@ -48,8 +57,15 @@ class FreezeSG(nn.Module):
             raise ValueError(
                 f"blend={config.blend} leaves nothing of {source.config.n_resolutions} resolutions to train"
             )
+        if config.train not in ("all", "offsets", "lora"):
+            raise ValueError(f"train must be all, offsets or lora, not {config.train!r}")
+        if config.train != "all" and not (
+            config.freeze_mapping and config.freeze_g < source.config.n_resolutions
+        ):
+            raise ValueError(f"train={config.train} needs a frozen mapping and a resolution that is trained")
         self.config = config
-        self.gan = Gan(copy.deepcopy(source), d, config)
+        child = copy.deepcopy(source)
+        self.gan = Gan(add_lora(child, config.lora, config.freeze_g) if config.lora else child, d, config)
         fixed = channels_last(copy.deepcopy(source).eval().requires_grad_(False))
         fixed.synthesis.compute_dtype = self.gan.g.synthesis.compute_dtype
         self._source = [fixed]  # in a list: it never changes, so it is no part of the state
@@ -62,6 +78,10 @@ class FreezeSG(nn.Module):
     def frozen(self) -> Iterator[nn.Parameter]:
         """The parameters of g that never move."""
         g = self.gan.g
+        if self.config.train != "all":
+            trained = {id(p) for p in style_parameters(g, self.config.freeze_g).values()}
+            yield from (p for p in g.parameters() if id(p) not in trained)
+            return
         if self.config.freeze_mapping:
             yield from g.mapping.parameters()
         if self.config.freeze_g:

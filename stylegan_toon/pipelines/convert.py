@@ -11,7 +11,7 @@ from stylegan_toon.checkpoint.format import Checkpoint, save, write_aside
 from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.checkpoint.importers.rosinality import to_rosinality
 from stylegan_toon.errors import DiskError, ModelError, UsageError, shown
-from stylegan_toon.pipelines.models import sibling
+from stylegan_toon.pipelines.models import read_model, sibling
 from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
 
 BUILD = {
@@ -50,7 +50,7 @@ def convert(
         raise UsageError(f"no layout is called {to[:40]!r}; known: {', '.join(LAYOUTS)}")
     if to == "rosinality" and (half or meta):
         raise UsageError("rosinality's layout has no place for --half and --meta; leave them out")
-    found = read_any(source)
+    _, found = read_model(source)
     try:
         if str(dest).endswith("/") or target.is_dir():
             name = source.name if source.suffix not in (*LAYOUTS.values(), ".pkl", ".pth") else source.stem

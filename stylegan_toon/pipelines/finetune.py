@@ -1,17 +1,24 @@
 """Fine-tune a face generator to a cartoon domain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from stylegan_toon import __version__
+from stylegan_toon.checkpoint.format import Checkpoint
+from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device
-from stylegan_toon.errors import InputError, UsageError, shown
+from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.methods.freezesg import Config, FreezeSG
+from stylegan_toon.pipelines.models import find_model, parent_name
 from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, kid_judge, open_networks
+from stylegan_toon.stylegan2.adapters import style_checkpoint
+from stylegan_toon.stylegan2.files import generator_checkpoint
+from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.training.loop import Run, train
 
 
@@ -27,6 +34,21 @@ def find_target(name: str) -> Path:
     raise InputError(
         f"no pictures for {name!r}: put them into data/{name}/ or data/{name}.zip, or name a folder or ZIP"
     )
+
+
+def whole_generator(name: str) -> tuple[str, Checkpoint]:
+    """The file of a generator from which a style can be trained, and what it holds; of a run folder the last.
+
+    Raises: ModelError, also for a style file.
+    """
+    file = Path(name) / "last.safetensors" if Path(name).is_dir() else find_model(name)
+    found = read_any(file)
+    if "generator" not in found:
+        kinds = " and ".join(kind[:30] for kind in found)
+        raise ModelError(
+            f"{shown(file)} holds a {kinds}; a style starts from a whole generator: convert it first"
+        )
+    return str(file), found["generator"]
 
 
 def finetune_generator(
@@ -47,6 +69,9 @@ def finetune_generator(
     Raises: InputError, UsageError, ModelError, and those of training.loop.train.
     """
     where, folder = choose_device(device), find_target(target)
+    parent: Checkpoint | None = None
+    if method.train != "all":  # a style's parent is a file; a run's state may be ahead of it
+        source, parent = whole_generator(source)
     torch.manual_seed(run.seed)
     _, d, g, seen = open_networks(source)
     pictures = load_pictures([folder], g.config.resolution, exclude)
@@ -58,6 +83,12 @@ def finetune_generator(
     module.source.to(where)
     sampler = Sampler(pictures, method.batch, run.seed, mirror)
     meta = {"program": __version__, "target": Path(target).stem, "source_pictures": seen}
+
+    def pack(g: Generator, about: Mapping[str, Any]) -> Checkpoint:
+        if parent is None:
+            return generator_checkpoint(g, about)
+        about = {**about, "blend": method.blend}
+        return style_checkpoint(g, parent, parent_name(Path(source)), method.lora, method.freeze_g, about)
 
     def source_row(w_plus: Tensor) -> list[Tensor]:
         return [module.source.synthesis(w_plus, "none")[-1]]
@@ -73,6 +104,7 @@ def finetune_generator(
             source_row,
             method.freeze_mapping,
             kid_judge(pictures, method.batch, where),
+            pack,
         ),
         about_run(module.gan, training_pictures=len(pictures), source=source, target=target),
     )

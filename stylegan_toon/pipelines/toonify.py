@@ -22,11 +22,11 @@ from stylegan_toon.faces.detectors import choose_detector
 from stylegan_toon.faces.paste import paste
 from stylegan_toon.features.mobileface import NAME, MobileFace, load_mobileface
 from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor, to_uint8
-from stylegan_toon.metadata import chunks, file_entry
+from stylegan_toon.metadata import chunks, file_entry, model_entry
 from stylegan_toon.methods.invert import STEPS, refine
 from stylegan_toon.paths import pretrained_file
 from stylegan_toon.pipelines.blend import nothing_changes
-from stylegan_toon.pipelines.models import load_network
+from stylegan_toon.pipelines.models import find_model, load_network
 from stylegan_toon.stylegan2.blend import Recipe, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
 from stylegan_toon.stylegan2.encoder import Encoder
@@ -75,9 +75,10 @@ class Toonifier:
             raise UsageError(f"--exact needs --detector yunet; {detector} computes in float32")
         self.detector = detector
         self.device, self.exact = choose_device(device), exact
-        self.files: dict[str, dict[str, str]] = {}  # the models in use, as the metadata tell of them
+        self.files: dict[str, dict[str, Any]] = {}  # the models in use, as the metadata tell of them
         self.source, _ = self._open("source", source, "generator", build_generator)
-        self._child, made = self._open("style", style, "generator", build_generator)
+        parents = [find_model(source)]  # of a style file, most often
+        self._child, made = self._open("style", style, "generator", build_generator, parents)
         self.set_blend(int(made.meta.get("blend", 0)) if blend is None else blend)
         shares = self.recipe.shares(self.source.config.n_resolutions)
         if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
@@ -87,10 +88,15 @@ class Toonifier:
         self._encoder: Encoder | None = None
 
     def _open(
-        self, role: str, name: str, what: str, build: Callable[[Checkpoint], Net]
+        self,
+        role: str,
+        name: str,
+        what: str,
+        build: Callable[[Checkpoint], Net],
+        parents: Sequence[Path] = (),
     ) -> tuple[Net, Checkpoint]:
-        network, path, made = load_network(name, what, build, self.device)
-        self.files[role] = file_entry(path, name)
+        network, files, made = load_network(name, what, build, self.device, parents)
+        self.files[role] = model_entry(files, name)
         return (double(network) if self.exact else network), made
 
     def set_blend(self, how: int | Recipe) -> None:
