@@ -14,9 +14,10 @@ from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.device import CHOICES, choose_device
 from stylegan_toon.errors import ModelError, shown
+from stylegan_toon.metadata import told
 from stylegan_toon.paths import pretrained_dirs
 from stylegan_toon.pipelines import catalogue
-from stylegan_toon.stylegan2.adapters import KIND, Style, merge, read_style, weights_digest
+from stylegan_toon.stylegan2.adapters import KIND, Style, is_plain, merge, read_style, weights_digest
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
@@ -86,41 +87,46 @@ def read_model(path: Path, parents: Sequence[Path] = ()) -> tuple[list[Path], di
         file, parent = _parent(path, read_style(found[KIND]), parents)
         return [path, file], {"generator": merge(found[KIND], parent)}
     except ModelError as error:
-        raise ModelError(f"{shown(path, 60)}: {error}"[:200]) from None
+        raise ModelError(f"{shown(path, 50)}: {error}"[:200]) from None
 
 
 def _parent(path: Path, style: Style, parents: Sequence[Path]) -> tuple[Path, Checkpoint]:
     """The generator that a style at path was made of, and its file. Raises: ModelError."""
-    name, other = shown(style.name, 30), ""
+    name, other = shown(style.name, 25), ""
     for file in _places(path, style.name, parents):
         try:
             generator = read_any(file).get("generator")
-        except ModelError as error:
-            other = other or str(error)
+        except ModelError:
+            other = other or f"{shown(file, 45)} is broken"
             continue
         if generator and (found := weights_digest(generator)) == style.parent:
             return file, generator
         if generator:
-            other = other or f"{shown(file, 40)} has weights {found[:8]}"
+            other = other or f"{shown(file, 45)} has {found[:8]}"
     if other:
-        raise ModelError(f"the style is of {name} with weights {style.parent[:8]}, but {other}"[:130])
-    raise ModelError(f"the style is of {name}, which is not here; put {name}.safetensors beside it")
+        raise ModelError(
+            f"its parent {name} has weights {style.parent[:8]}, but {other}; put the right one beside it"
+        )
+    last = Path(name).name
+    raise ModelError(f"its parent {name} is not here; put {last}.safetensors beside it")
 
 
 def _places(path: Path, name: str, parents: Sequence[Path]) -> Iterator[Path]:
     """Files that may be the parent called name of a style at path."""
-    known = pretrained().get(name), catalogue.find(name)
-    files = [f"{name}{end}" for end in ("", ".safetensors", ".generator.safetensors")]
-    runs = [RUNS / name / f"{kind}.safetensors" for kind in ("last", "best")]
-    tried = [*parents, *(path.parent / file for file in files), *known, *runs, *map(Path, files)]
+    last = Path(name).name
+    known = pretrained().get(last), catalogue.find(last)
+    ends = ("", ".safetensors", ".generator.safetensors", "/last.safetensors", "/best.safetensors")
+    places = [f"{folder}{name}{end}" for folder in ("", f"{RUNS}/") for end in ends]
+    tried = [*parents, *(path.parent / f"{last}{end}" for end in ends), *known, *map(Path, places)]
     yield from dict.fromkeys(file for file in tried if file and file.is_file() and file != path)
 
 
 def parent_name(file: Path) -> str:
     """What a style made of the generator in file calls it: one of the names that are tried to find it."""
-    if file.stem in ("last", "best"):
-        return file.absolute().parent.name
-    return file.name.removesuffix(".safetensors").removesuffix(".generator")
+    file = file.with_name(file.name.removesuffix(".safetensors").removesuffix(".generator"))
+    place = file.absolute().parent if file.name in ("last", "best") else file
+    name = place.name if place.parent in pretrained_dirs() else told(place)
+    return name if is_plain(name) else "parent"
 
 
 def find_model(name_or_file: str | Path, what: str = "generator") -> Path:

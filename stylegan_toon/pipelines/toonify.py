@@ -14,7 +14,7 @@ from torch import Tensor
 from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.config import to_json
 from stylegan_toon.device import choose_device
-from stylegan_toon.errors import InputError, UsageError, shown
+from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.exact import double, normal
 from stylegan_toon.faces.align import align
 from stylegan_toon.faces.detect import MODEL, Face, find_faces, select_faces
@@ -79,7 +79,10 @@ class Toonifier:
         self.source, _ = self._open("source", source, "generator", build_generator)
         parents = [find_model(source)]  # of a style file, most often
         self._child, made = self._open("style", style, "generator", build_generator, parents)
-        self.set_blend(int(made.meta.get("blend", 0)) if blend is None else blend)
+        own, most = made.meta.get("blend", 0), self.source.config.n_resolutions
+        if blend is None and (type(own) is not int or not 0 <= own <= most):
+            raise ModelError(f"{shown(style)} wants blend {str(own)[:20]}, not 0..{most}; give --blend")
+        self.set_blend(own if blend is None else blend)
         shares = self.recipe.shares(self.source.config.n_resolutions)
         if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
             report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")

@@ -7,9 +7,9 @@ of neither. docs/styles.md says what a style file holds.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,7 +34,8 @@ PARTS = ("bias", *FACTORS)  # what a style changes of a resolution, by the ends 
 class Style:
     """The config of a style file.
 
-    generator: the parent's Config as JSON. name: what the parent was called; parent: its weights_digest.
+    generator: the parent's Config as JSON. name: what the parent was called, a known name or a path below
+        the working folder; parent: its weights_digest.
     rank: of the LoRA; 0 is offsets alone. frozen: how many resolutions, from 4x4 up, are the parent's.
     """
 
@@ -101,7 +102,7 @@ def fold(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def weights_digest(checkpoint: Checkpoint) -> str:
-    """SHA-256 in hex of what makes a generator a style's parent: the names, shapes and float16 of its weights.
+    """SHA-256 in hex of what makes a generator a style's parent: names, shapes and float16 of its weights.
 
     A file, its float16 copy and its copy without noise are one parent: strengths of noise do not count, nor
     does w_mean, which follows from the mapping, nor what the header says.
@@ -137,6 +138,12 @@ def style_checkpoint(
     return Checkpoint(KIND, to_json(config), dict(meta), tensors)
 
 
+def is_plain(name: str) -> bool:
+    """Whether name is a short relative path that leads nowhere but down, on every system."""
+    parts = name.split("/")
+    return len(name) <= 100 and name.isprintable() and not ({"", ".", ".."} & {*parts} or {*"\\:"} & {*name})
+
+
 def read_style(checkpoint: Checkpoint) -> Style:
     """The config of a style file. Raises: ModelError if it is none, or the tensors are not those it names."""
     try:
@@ -146,9 +153,10 @@ def read_style(checkpoint: Checkpoint) -> Style:
         shape = from_json(Config, style.generator)
         if not 0 <= style.frozen < shape.n_resolutions or not 0 <= style.rank <= shape.w_dim:
             raise ValueError(f"rank {style.rank} or frozen {style.frozen} is outside of its range")
-        plain = style.name.isprintable() and Path(style.name).name == style.name
-        if not plain or not 0 < len(style.name) <= 100:
-            raise ValueError("the name of the parent is no plain name")
+        if not is_plain(style.name):
+            raise ValueError("the name of the parent is no relative path without ..")
+        if not re.fullmatch("[0-9a-f]{64}", style.parent):
+            raise ValueError("the digest of the parent is none")
         empty = outline(Generator, shape)
         with torch.device("meta"):
             add_lora(empty, style.rank, style.frozen if style.rank else shape.n_resolutions)
