@@ -16,7 +16,7 @@ from stylegan_toon.stylegan2.adapters import KIND as STYLE
 from stylegan_toon.stylegan2.adapters import read_style
 from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
 
-BUILD = {
+BUILD: dict[str, Callable[[Checkpoint], object]] = {
     "generator": build_generator, "generator_raw": build_generator, "discriminator": build_discriminator,
     "encoder": build_encoder, STYLE: read_style,
 }  # fmt: skip

@@ -184,11 +184,11 @@ def pretrained(what: str = "generator") -> dict[str, Path]:
 def sibling(file: Path, what: str) -> Path:
     """The file for another kind beside it: X.safetensors for the generator, else X.WHAT.safetensors.
 
-    In pretrained/ the generator's file says so, too: X.generator.safetensors.
+    In pretrained/ the generator's file says so, too: X.generator.safetensors, or X.style.safetensors.
     """
     stem = file.name.removesuffix(".safetensors")
-    if stem.endswith(".generator"):
-        return file.with_name(f"{stem.removesuffix('.generator')}.{what}.safetensors")
+    if stem.endswith((".generator", f".{KIND}")):
+        return file.with_name(f"{stem.rpartition('.')[0]}.{what}.safetensors")
     return file if what == "generator" else file.with_name(f"{stem}.{what}.safetensors")
 
 
