@@ -130,6 +130,15 @@ def read_image(data: bytes, name: str) -> Image.Image:
         raise InputError(f"{name} is {why}; copy or download it again") from error
 
 
+def is_transparent(data: bytes) -> bool:
+    """Whether a picture that read_image has read says that it has alpha or a transparent colour."""
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(_Metered(data)) as picture:
+            return picture.has_transparency_data or picture.mode in ("La", "RGBa", "PA")
+    return False
+
+
 class _Metered(io.BytesIO):
     """A file in memory that stops a decoder which reads it over and over."""
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def run_options(steps: int, batch: int = 16, look: int = 500) -> Decorator:
             from stylegan_toon.training.lock import hold
 
             out = given["out"] or f"runs/{Path(given['target']).stem}"
-            with hold(Path(out)):
+            with nullcontext() if given.get("dry_run") else hold(Path(out)):
                 function(common, **given | {"out": out})
 
         return options(held)
@@ -72,7 +73,8 @@ def gan_options(lr: float, ema: float, ada_images: int) -> Decorator:
     share, weight = click.FloatRange(0, 1), click.FloatRange(0)
     r1 = "Weight of R1. Default: 0.4 at 64 px, in proportion to the size."
     noise = "Learnt noise inputs. Default: as in the networks it goes on from; from scratch, yes."
-    losses = click.Choice(["nonsaturating", "saturating"])
+    pairs = "relativistic compares pairs, with R2 beside R1."
+    losses = click.Choice(["nonsaturating", "saturating", "relativistic"])
     return together(
         [
             click.option("--lr", type=click.FloatRange(0, min_open=True), default=lr, show_default=True),
@@ -101,7 +103,7 @@ def gan_options(lr: float, ema: float, ada_images: int) -> Decorator:
                 help="Half-life of the average, in pictures.",
             ),
             click.option("--noise/--no-noise", default=None, help=noise),
-            click.option("--loss", type=losses, default="nonsaturating", show_default=True),
+            click.option("--loss", type=losses, default="nonsaturating", show_default=True, help=pairs),
         ]
     )
 

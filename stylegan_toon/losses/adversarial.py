@@ -1,4 +1,4 @@
-"""The adversarial losses of StyleGAN2 and of the paper behind this project."""
+"""The adversarial losses of StyleGAN2, of the paper behind this project, and of R3GAN."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,3 +20,21 @@ def logistic_g(fake: Tensor, saturating: bool = False) -> Tensor:
     Source: Goodfellow et al. 2014, arXiv 1406.2661, section 3.
     """
     return -F.softplus(fake.float()).mean() if saturating else F.softplus(-fake.float()).mean()
+
+
+def relativistic_d(real: Tensor, fake: Tensor) -> Tensor:
+    """mean softplus(D(G(z)) - D(x)), picture by picture: the discriminator's relativistic pairing loss.
+
+    real, fake: scores [N] of any dtype, of which the i-th are a pair. Returns a float32 scalar.
+    Source: Jolicoeur-Martineau 2018, arXiv 1807.00734; with R1 and R2 as in Huang et al. 2024 (R3GAN), arXiv
+        2501.05441, eq. 2.
+    """
+    return F.softplus(fake.float() - real.float()).mean()
+
+
+def relativistic_g(real: Tensor, fake: Tensor) -> Tensor:
+    """mean softplus(D(x) - D(G(z))): the generator's side of relativistic_d, without saturation.
+
+    real, fake: scores [N]; no gradient reaches real. Returns a float32 scalar. Source: as relativistic_d.
+    """
+    return F.softplus(real.detach().float() - fake.float()).mean()

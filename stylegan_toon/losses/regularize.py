@@ -1,4 +1,6 @@
-"""Gradient penalties: R1 for the discriminator, path length for the generator."""
+"""Penalties: R1 and R2 for the discriminator, path length for the generator, L2-SP for what is fine-tuned."""
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -6,6 +8,8 @@ from torch import Tensor
 
 def r1_penalty(scores: Tensor, pictures: Tensor) -> Tensor:
     """mean over samples of the squared gradient of D at real pictures, half of it: 1/2 E ||grad D(x)||^2.
+
+    At pictures of the generator it is R2.
 
     Args:
         scores: [N], computed from pictures with a graph.
@@ -35,3 +39,13 @@ def path_length_penalty(
     lengths = gradient.float().square().sum(2).mean(1).sqrt()
     new_mean = torch.lerp(mean, lengths.detach().mean(), decay)
     return (lengths - new_mean).square().mean(), new_mean
+
+
+def l2_sp(parameters: Iterable[Tensor], starts: Iterable[Tensor]) -> Tensor:
+    """1/2 sum (w - w_0)^2: half the squared distance of weights to where fine-tuning began.
+
+    parameters, starts: tensors of equal shapes, in one order; no gradient reaches starts. Returns a scalar.
+    Source: Li et al. 2018, arXiv 1802.01483, eq. 4, without its term for layers that had no beginning.
+    """
+    pairs = zip(parameters, starts, strict=True)
+    return torch.stack([(w - start.detach()).square().sum() for w, start in pairs]).sum() / 2

@@ -1,12 +1,15 @@
-"""Fine-tuning to a cartoon domain with FreezeSG and a structure loss, against a source that is really loaded.
+"""Fine-tuning to a cartoon domain: FreezeG, FreezeSG, FreezeD, and losses that keep a child near its source.
 
-Source: Back 2021, arXiv 2106.12445; CPTR. With the mapping frozen, as here by default, every style layer
-sees the source's w, and codes of the source can be used in the child.
-Deviation: the released code never loads its source, and compares features; this compares toRGB outputs.
+Source: Back 2021, arXiv 2106.12445; CPTR. What is frozen is defined in stylegan2/freeze.py. With the mapping
+frozen, as here by default, every style layer sees the source's w, FreezeSG and FreezeG are the same, and the
+source's codes can be used in the child. Else FreezeSG gives the frozen resolutions the source's w, by a
+second mapping that the child keeps.
+Deviation: the released code never loads its source, injects its w only into mixed batches, which it then no
+longer mixes, and compares features; this compares toRGB outputs unless structure_of is "features".
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,28 +17,44 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from stylegan_toon.device import channels_last
+from stylegan_toon.losses.correspondence import correspondence_loss
+from stylegan_toon.losses.regularize import l2_sp
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.gan import Gan, GanConfig
-from stylegan_toon.stylegan2.adapters import add_lora, style_parameters
+from stylegan_toon.stylegan2.adapters import add_lora, fold, style_parameters
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import outline
+from stylegan_toon.stylegan2.freeze import frozen_d, frozen_g, with_source_mapping
 from stylegan_toon.stylegan2.generator import Generator, Synthesis
+
+STRUCTURES = ("rgb", "features")
+TRAIN = ("all", "offsets", "lora")
 
 
 @dataclass(frozen=True)
 class Config(GanConfig):
-    """freeze_g: how many resolutions from 4x4 up are frozen.
+    """freeze_g: how many resolutions of the generator, from 4x4 up, are frozen.
 
-    structure_layers: how many toRGB outputs, from 4x4 up, are compared with the source's.
+    freeze_sg: how many of them are drawn from the source's w even if the mapping is trained.
+    freeze_d: how many blocks of the discriminator, from the image side, are frozen.
+    structure_layers: how many toRGB outputs, from 4x4 up, are compared with the source's; with structure_of
+        "features" how many features before toRGB, from 8x8 up.
+    l2sp_weight: of half the squared distance of the generator's weights to the source's.
+    cdc_weight: of the cross-domain correspondence between the pictures of a minibatch-stddev group.
     blend: where not 0, every second draw on average has so many resolutions, from 4x4 up, of the source, so
-        that what is above them learns to carry the style when it is blended there.
+        that what is above them learns to carry the style when it is blended there. It is not compared.
     train: all, or what a style file can hold: offsets, or lora of rank (stylegan2.adapters).
     """
 
     freeze_mapping: bool = True
     freeze_g: int = 1
+    freeze_sg: int = 0
+    freeze_d: int = 0
     structure_layers: int = 3
+    structure_of: str = "rgb"
     structure_weight: float = 1.0
+    l2sp_weight: float = 0.0
+    cdc_weight: float = 0.0
     blend: int = 0  # not of the papers, which blend what was never trained so
     train: str = "all"
     rank: int = 8
@@ -48,24 +67,42 @@ class Config(GanConfig):
 
 class FreezeSG(nn.Module):
     def __init__(self, config: Config, source: Generator, d: Discriminator):
+        """Raises: ValueError where source lacks the resolutions, or nothing is left to train."""
         super().__init__()
-        if not 0 <= config.freeze_g <= source.config.n_resolutions:
+        n = source.config.n_resolutions
+        if not 0 <= config.freeze_sg <= config.freeze_g:
+            raise ValueError(f"freeze_sg={config.freeze_sg} is not within freeze_g={config.freeze_g}")
+        if config.freeze_g == n and (config.freeze_mapping or config.freeze_sg == n):
+            raise ValueError(f"freezing all {n} resolutions leaves nothing of the generator to train")
+        if not 0 <= config.blend < n:
+            raise ValueError(f"blend={config.blend} leaves nothing of {n} resolutions to train")
+        if config.structure_of not in STRUCTURES:
             raise ValueError(
-                f"freeze_g={config.freeze_g}, but there are {source.config.n_resolutions} resolutions"
+                f"structure_of must be one of {', '.join(STRUCTURES)}, not {config.structure_of!r}"
             )
-        if not 0 <= config.blend < source.config.n_resolutions:
-            raise ValueError(
-                f"blend={config.blend} leaves nothing of {source.config.n_resolutions} resolutions to train"
-            )
-        if config.train not in ("all", "offsets", "lora"):
-            raise ValueError(f"train must be all, offsets or lora, not {config.train!r}")
-        if config.train != "all" and not (
-            config.freeze_mapping and config.freeze_g < source.config.n_resolutions
-        ):
+        if config.train not in TRAIN:
+            raise ValueError(f"train must be one of {', '.join(TRAIN)}, not {config.train!r}")
+        if config.train != "all" and not (config.freeze_mapping and config.freeze_g < n):
             raise ValueError(f"train={config.train} needs a frozen mapping and a resolution that is trained")
+        least = int(config.structure_of == "features")  # these begin at 8x8
+        if not 0 <= config.structure_layers <= n - least:
+            raise ValueError(f"structure_layers={config.structure_layers}, but of {n} resolutions there are "
+                             f"{n - least} {config.structure_of}")  # fmt: skip
         self.config = config
-        child = copy.deepcopy(source)
+        child = with_source_mapping(source, 0 if config.freeze_mapping else config.freeze_sg)
         self.gan = Gan(add_lora(child, config.lora, config.freeze_g) if config.lora else child, d, config)
+        self._group = len(self.gan.groups(config.batch))
+        if config.cdc_weight and self._group < 3:
+            raise ValueError(f"cdc needs groups of 3 or 4 pictures; a batch of {config.batch} has none")
+        frozen = [*frozen_g(self.gan.g, config.freeze_g, config.freeze_mapping)]
+        if config.train != "all":
+            trained = {id(p) for p in style_parameters(self.gan.g, config.freeze_g).values()}
+            frozen = [p for p in self.gan.g.parameters() if id(p) not in trained]
+        self._frozen = [*frozen, *frozen_d(self.gan.d, config.freeze_d)]
+        structure = (
+            config.structure_layers + least if config.structure_layers and config.structure_weight else 0
+        )
+        self._upto = n if config.cdc_weight else structure  # how far the source is run
         fixed = channels_last(copy.deepcopy(source).eval().requires_grad_(False))
         fixed.synthesis.compute_dtype = self.gan.g.synthesis.compute_dtype
         self._source = [fixed]  # in a list: it never changes, so it is no part of the state
@@ -75,21 +112,8 @@ class FreezeSG(nn.Module):
     def source(self) -> Generator:
         return self._source[0]
 
-    def frozen(self) -> Iterator[nn.Parameter]:
-        """The parameters of g that never move."""
-        g = self.gan.g
-        if self.config.train != "all":
-            trained = {id(p) for p in style_parameters(g, self.config.freeze_g).values()}
-            yield from (p for p in g.parameters() if id(p) not in trained)
-            return
-        if self.config.freeze_mapping:
-            yield from g.mapping.parameters()
-        if self.config.freeze_g:
-            yield g.synthesis.const
-            yield from g.synthesis.blocks[: self.config.freeze_g].parameters()
-
     def optimizers(self) -> dict[str, Optimizer]:
-        return self.gan.optimizers(self.frozen())
+        return self.gan.optimizers(self._frozen)
 
     def take_parts(self, parts: int) -> bool:
         return self.gan.take_parts(parts)
@@ -108,26 +132,59 @@ class FreezeSG(nn.Module):
 
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
         """One step of D and one of G on batch["cartoon"] [N, 3, R, R] in [-1, 1]."""
-        real, gan, n = batch["cartoon"], self.gan, self.config.structure_layers
+        real, gan = batch["cartoon"], self.gan
         with torch.no_grad():
             fake = self.drawing()(gan.draw_w(len(real)), gan.noise)[-1]
         losses = gan.step_d(real, fake, opt["d"], i)
 
         w_plus, drawing = gan.draw_w(len(real)), self.drawing()
+        compared = self._upto and drawing is gan.g.synthesis
 
-        def adversarial_and_structure(w_plus: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            rgbs = drawing(w_plus, gan.noise)
-            loss = gan.loss_g(rgbs[-1], i)
+        def adversarial_and_likeness(w_plus: Tensor, at: Tensor | slice) -> tuple[Tensor, dict[str, Tensor]]:
+            noise = gan.draw_noise(len(w_plus)) if compared else gan.noise
+            features, rgbs = zip(*drawing.run(w_plus, noise), strict=True)
+            loss = gan.loss_g(rgbs[-1], real[at], i)
             figures = {"g": loss}
-            if n and self.config.structure_weight and drawing is gan.g.synthesis:
-                with torch.no_grad():
-                    wanted = self.source.synthesis(w_plus.detach(), "none", upto=n)
-                low = rgbs if gan.noise == "none" else gan.g.synthesis(w_plus, "none", upto=n)
-                figures["g/structure"] = structure_loss(low, wanted, n)
-                loss = loss + self.config.structure_weight * figures["g/structure"]
+            terms = self.likeness(w_plus, noise, features, rgbs) if compared else {}
+            if self.config.l2sp_weight:
+                own = fold(dict(gan.g.named_parameters()))
+                trained = {name: p for name, p in own.items() if p.requires_grad}
+                starts = dict(self.source.named_parameters())
+                terms["l2sp"] = self.config.l2sp_weight, l2_sp(trained.values(), (starts[k] for k in trained))
+            for name, (weight, term) in terms.items():
+                figures[f"g/{name}"] = term
+                loss = loss + weight * term
             return loss, figures
 
-        losses |= gan.step_g(w_plus, adversarial_and_structure, opt["g"])
+        losses |= gan.step_g(w_plus, adversarial_and_likeness, opt["g"])
         losses |= gan.step_path(opt["g"], i)
         gan.average(i)
         return losses
+
+    def likeness(
+        self,
+        w_plus: Tensor,
+        noise: str | Sequence[Tensor],
+        features: Sequence[Tensor],
+        rgbs: Sequence[Tensor],
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Weight and value of the losses that compare what the child drew with what the source draws from the
+        same codes and noise.
+
+        Args:
+            features, rgbs: all that the child's Synthesis.run gave.
+        """
+        config, n = self.config, self.config.structure_layers
+        with torch.no_grad():
+            drawn = self.source.synthesis.run(w_plus.detach(), noise, self._upto)
+            source_features, source_rgbs = zip(*drawn, strict=True)
+        terms: dict[str, tuple[float, Tensor]] = {}
+        if n and config.structure_weight:
+            pair = (
+                (rgbs, source_rgbs) if config.structure_of == "rgb" else (features[1:], source_features[1:])
+            )
+            terms["structure"] = config.structure_weight, structure_loss(*pair, n)
+        if config.cdc_weight:
+            loss = correspondence_loss(features, source_features, self._group)
+            terms["cdc"] = config.cdc_weight, loss
+        return terms

@@ -1,6 +1,7 @@
 """What training from scratch and fine-tuning share: the two players, their penalties, ADA and EMA.
 
-Source: Karras et al. 2020, arXiv 1912.04958 (losses, lazy regularisation) and arXiv 2006.06676 (ADA, EMA).
+Source: Karras et al. 2020, arXiv 1912.04958 (losses, lazy regularisation) and arXiv 2006.06676 (ADA, EMA);
+Huang et al. 2024, arXiv 2501.05441 (the relativistic pairing loss with R1 and R2; here both are lazy).
 Deviation: R1 is taken at the augmented picture that D sees, not through the augmentation.
 """
 
@@ -14,13 +15,16 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from stylegan_toon.device import channels_last
-from stylegan_toon.losses.adversarial import logistic_d, logistic_g
+from stylegan_toon.losses.adversarial import logistic_d, logistic_g, relativistic_d, relativistic_g
 from stylegan_toon.losses.regularize import path_length_penalty, r1_penalty
+from stylegan_toon.nn.modulated import StyledConv
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator, Synthesis
 from stylegan_toon.stylegan2.latents import mix
 from stylegan_toon.training.augment import Augment
 from stylegan_toon.training.ema import ema_beta, update_ema
+
+LOSSES = ("nonsaturating", "saturating", "relativistic")
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class GanConfig:
     batch: int = 16
     lr: float = 0.002
     noise_lr: float = 1.0  # factor on lr for noise strengths; 0 freezes them and trains without noise
-    loss: str = "nonsaturating"  # or saturating, CPTR's eq. 1
+    loss: str = "nonsaturating"  # or saturating, CPTR's eq. 1; or relativistic, whose R2 has R1's weight
     r1_weight: float = 10.0
     r1_every: int = 16
     path_weight: float = 2.0
@@ -52,8 +56,8 @@ class Gan(nn.Module):
 
     def __init__(self, g: Generator, d: Discriminator, config: GanConfig, g_ema: Generator | None = None):
         super().__init__()
-        if config.loss not in ("nonsaturating", "saturating"):
-            raise ValueError(f"loss must be nonsaturating or saturating, not {config.loss!r}")
+        if config.loss not in LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {config.loss!r}")
         self.config = config
         self.g, self.d = g.train().requires_grad_(True), d.train().requires_grad_(True)
         self.g_ema = copy.deepcopy(g_ema or g).eval().requires_grad_(False)
@@ -72,6 +76,8 @@ class Gan(nn.Module):
         config = self.config
         if not config.noise_lr:
             skip |= {id(p) for name, p in self.g.named_parameters() if name.endswith("noise_strength")}
+        if config.loss == "relativistic":
+            skip.add(id(self.d.out.bias))  # it cancels in every difference
         fused = self.path_mean.device.type != "mps"
         out: dict[str, Optimizer] = {}
         for key, network, every, lazy in (
@@ -95,11 +101,11 @@ class Gan(nn.Module):
         Each part holds whole minibatch-stddev groups, the same ones as the whole batch; False if there are
         fewer groups than parts.
         """
-        possible = len(self._groups(self.config.batch)[0]) >= parts
+        possible = len(self.groups(self.config.batch)[0]) >= parts
         self.parts = parts if possible else self.parts
         return possible
 
-    def _groups(self, n: int) -> Tensor:
+    def groups(self, n: int) -> Tensor:
         """[group, n / group], the places in a batch of n; each column is a group of MinibatchStdDev."""
         size = next(k for k in range(min(self.d.config.group, n), 0, -1) if n % k == 0)
         return torch.arange(n).reshape(size, -1)
@@ -108,35 +114,42 @@ class Gan(nn.Module):
         """The places of each part in a batch of n, whole groups in it; together all n."""
         if self.parts == 1:
             return [slice(n)]
-        return [part.flatten() for part in self._groups(n).tensor_split(self.parts, 1) if part.numel()]
+        return [part.flatten() for part in self.groups(n).tensor_split(self.parts, 1) if part.numel()]
 
     def fade(self, i: int) -> float:
         """How much of D's newest block counts at step i, 0 to 1."""
         return min(1.0, i * self.config.batch / self.config.fade_images) if self.config.fade_images else 1.0
 
-    def draw_w(self, n: int, mapping: nn.Module | None = None) -> Tensor:
+    def draw_w(self, n: int) -> Tensor:
         """Random w_plus [n, L, D], style-mixed at one crossover with probability config.mixing."""
-        mapping = mapping or self.g.mapping
         config = self.g.config
         device = self.g.w_mean.device
-        w = self.g.broadcast(mapping(torch.randn(n, config.z_dim, device=device)))
+        w = self.g.codes(torch.randn(n, config.z_dim, device=device))
         if self.config.mixing and float(torch.rand([])) < self.config.mixing:
             crossover = int(torch.randint(1, config.n_layers, []))
-            other = self.g.broadcast(mapping(torch.randn(n, config.z_dim, device=device)))
-            w = mix(w, other, crossover)
+            w = mix(w, self.g.codes(torch.randn(n, config.z_dim, device=device)), crossover)
         return w
+
+    def draw_noise(self, n: int) -> str | list[Tensor]:
+        """The noise of one drawing of n pictures, for generators that shall draw with the same."""
+        if self.noise == "none":
+            return self.noise
+        layers = [m for m in self.g.synthesis.modules() if isinstance(m, StyledConv)]
+        return [torch.randn(n, 1, *m.noise_const.shape, device=self.g.w_mean.device) for m in layers]
 
     def step_d(self, real: Tensor, fake: Tensor, opt: Optimizer, i: int) -> dict[str, Tensor]:
         """One discriminator step, its R1 step every r1_every steps, and ADA's count."""
-        fade = self.fade(i)
-        self.d.requires_grad_(True)
+        fade, paired = self.fade(i), self.config.loss == "relativistic"
+        for group in opt.param_groups:
+            for parameter in group["params"]:
+                parameter.requires_grad_(True)
         with torch.no_grad():
             seen_real, seen_fake = self.augment(real), self.augment(fake)
         opt.zero_grad()
         parts = []
         for at in self.places(len(real)):
             scores = self.d(seen_real[at], fade), self.d(seen_fake[at], fade)
-            loss = logistic_d(*scores) * (len(scores[0]) / len(real))
+            loss = (relativistic_d if paired else logistic_d)(*scores) * (len(scores[0]) / len(real))
             loss.backward()
             parts.append((loss.detach(), *(score.detach() for score in scores)))
         opt.step()
@@ -146,38 +159,55 @@ class Gan(nn.Module):
             "d": loss,
             "d/real": real_scores.mean(),
             "d/fake": fake_scores.mean(),
-            "d/sign": real_scores.sign().float().mean(),
         }
-        self.augment.update(real_scores, i)
+        # What ADA counts is how often D is right about a real picture; of a pair, the difference tells.
+        right = real_scores - fake_scores if paired else real_scores
+        out["d/sign"] = right.sign().float().mean()
+        self.augment.update(right, i)
         out["ada/p"] = self.augment.p.clone()
         if self.config.r1_weight and i % self.config.r1_every == 0:
-            out["d/r1"] = self._step_r1(seen_real, fade, opt)
+            seen = (seen_real, seen_fake) if paired else (seen_real,)
+            out |= dict(zip(("d/r1", "d/r2"), self._step_penalty(seen, fade, opt), strict=False))
         self.d.requires_grad_(False)
         return {name: value.detach() for name, value in out.items()}
 
-    def _step_r1(self, real: Tensor, fade: float, opt: Optimizer) -> Tensor:
+    def _step_penalty(self, seen: tuple[Tensor, ...], fade: float, opt: Optimizer) -> list[Tensor]:
+        """One step on R1 of the first pictures and, where there are more, R2 of the second; returns both."""
         opt.zero_grad()
-        penalty = real.new_zeros([])
+        penalties = [seen[0].new_zeros([]) for _ in seen]
         with _in_float32(self.d):
-            for at in self.places(len(real)):
-                pictures = real[at].detach().requires_grad_()
-                part = r1_penalty(self.d(pictures, fade), pictures) * (len(pictures) / len(real))
-                (part * self.config.r1_weight * self.config.r1_every).backward()
-                penalty = penalty + part.detach()
+            for k, batch in enumerate(seen):
+                for at in self.places(len(batch)):
+                    pictures = batch[at].detach().requires_grad_()
+                    part = r1_penalty(self.d(pictures, fade), pictures) * (len(pictures) / len(batch))
+                    (part * self.config.r1_weight * self.config.r1_every).backward()
+                    penalties[k] = penalties[k] + part.detach()
         opt.step()
-        return penalty
+        return penalties
 
-    def loss_g(self, fake: Tensor, i: int) -> Tensor:
-        """The generator's adversarial loss on pictures [N, 3, H, W], a scalar with a graph."""
-        return logistic_g(self.d(self.augment(fake), self.fade(i)), self.config.loss == "saturating")
+    def loss_g(self, fake: Tensor, real: Tensor, i: int) -> Tensor:
+        """The generator's adversarial loss on pictures [N, 3, H, W], a scalar with a graph.
+
+        real: as many pictures, to pair with; only the relativistic loss looks at them.
+        """
+        scores = self.d(self.augment(fake), self.fade(i))
+        if self.config.loss != "relativistic":
+            return logistic_g(scores, self.config.loss == "saturating")
+        with torch.no_grad():
+            wanted = self.d(self.augment(real), self.fade(i))
+        return relativistic_g(wanted, scores)
 
     def step_g(
-        self, w_plus: Tensor, losses: Callable[[Tensor], tuple[Tensor, dict[str, Tensor]]], opt: Optimizer
+        self,
+        w_plus: Tensor,
+        losses: Callable[[Tensor, Tensor | slice], tuple[Tensor, dict[str, Tensor]]],
+        opt: Optimizer,
     ) -> dict[str, Tensor]:
         """One generator step on the codes w_plus [N, L, D], which carry the mapping's graph if it is trained.
 
         Args:
-            losses: of codes [n, L, D], the loss and figures for the log, scalars that are means over them.
+            losses: of codes [n, L, D] and their places in w_plus, the loss and figures for the log, scalars
+                that are means over them.
         Returns: the figures, for the whole batch.
         """
         opt.zero_grad()
@@ -186,7 +216,7 @@ class Gan(nn.Module):
         out: dict[str, Tensor] = {}
         for at in places:
             codes = cut[at]
-            loss, figures = losses(codes)
+            loss, figures = losses(codes, at)
             (loss * (len(codes) / n)).backward()
             for name, value in figures.items():
                 out[name] = out.get(name, 0) + value.detach() * (len(codes) / n)

@@ -35,8 +35,8 @@ class Scratch(nn.Module):
             fake = gan.g.synthesis(gan.draw_w(len(real)), gan.noise)[-1]
         losses = gan.step_d(real, fake, opt["d"], i)
 
-        def adversarial(w_plus: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            loss = gan.loss_g(gan.g.synthesis(w_plus, gan.noise)[-1], i)
+        def adversarial(w_plus: Tensor, at: Tensor | slice) -> tuple[Tensor, dict[str, Tensor]]:
+            loss = gan.loss_g(gan.g.synthesis(w_plus, gan.noise)[-1], real[at], i)
             return loss, {"g": loss}
 
         losses |= gan.step_g(gan.draw_w(len(real)), adversarial, opt["g"])

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from stylegan_toon.checkpoint.format import save
 from stylegan_toon.config import to_json
+from stylegan_toon.errors import shown
 from stylegan_toon.pipelines.models import find_model, load_generator
-from stylegan_toon.stylegan2.blend import Recipe, blend, shared_resolutions
+from stylegan_toon.stylegan2.blend import Recipe, blend, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.files import generator_checkpoint
 
 
@@ -35,6 +36,8 @@ def blend_files(
         report(
             f"{recipe} is the same as --blend 0: {Path(child).name} shares these resolutions with the source"
         )
+    if not same_mapping(a, b):
+        report(other_codes(child, source))
     meta = {
         # toonify takes so many resolutions from the source again: right for a hard swap alone
         "blend": 0 if recipe.weights or recipe.width or recipe.keep != "low" else recipe.k,
@@ -46,6 +49,15 @@ def blend_files(
     }
     save(out, generator_checkpoint(mixed, meta), half)
     return Path(out)
+
+
+def other_codes(child: str | Path, source: str | Path) -> str:
+    """What is said where both mappings differ."""
+    names = shown(child, 50), shown(source, 50)
+    return (
+        f"{names[0]} has a mapping of its own, so the codes of {names[1]} are not quite those it learnt; "
+        "styles made with finetune --freeze-mapping share them"
+    )
 
 
 def nothing_changes(shares: Sequence[float], shared: Sequence[bool]) -> bool:

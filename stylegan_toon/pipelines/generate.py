@@ -103,15 +103,15 @@ def draw(
     with torch.inference_mode():
         w_plus = generator.broadcast(latents) if latents.ndim == 2 else latents
         if psi != 1:
-            w_plus = truncate(w_plus, generator.w_mean, psi, cutoff)
+            w_plus = truncate(w_plus, generator.centre(), psi, cutoff)
         return generator.synthesis(w_plus, noise)[-1].cpu()
 
 
 def map_latents(generator: Generator, kind: str, latents: Tensor) -> Tensor:
-    """Latents as read_latents gives them, z brought to w, on the generator's device and in its dtype."""
+    """Latents as read_latents gives them, z brought to w_plus, on the generator's device and in its dtype."""
     latents = latents.to(generator.w_mean)
     with torch.inference_mode():
-        return generator.mapping(latents) if kind == "z" else latents
+        return generator.codes(latents) if kind == "z" else latents
 
 
 def draw_numbers(

@@ -29,29 +29,32 @@ from stylegan_toon.stylegan2.files import (
     generator_checkpoint,
 )
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import truncate
 from stylegan_toon.training.loop import newest_state
 
 Fitted = TypeVar("Fitted", bound=GanConfig)
 
 
-def open_networks(name: str) -> tuple[Generator, Discriminator, Generator, int]:
+def open_networks(
+    name: str, report: Callable[[str], None] | None = None
+) -> tuple[Generator, Discriminator, Generator, int]:
     """g, d, g_ema and the number of pictures seen, of a run folder, a generator file or a known name.
 
     Of a run folder they are its newest state's. Of anything else g_ema is g.
-    Raises: ModelError, also where the discriminator is not to be had.
+    Args:
+        report: is told where there is no discriminator, and a new one is made; without it that is an error.
+    Raises: ModelError, also for a generator with two mappings, or a discriminator of another size.
     """
     folder = Path(name)
     if folder.is_dir():
         name = str(folder / "last.safetensors")
     made = open_model(name, "generator")
     g, g_ema = build_generator(made, trainable=True), build_generator(made, trainable=True)
-    try:
-        d = build_discriminator(open_model(name, "discriminator"), trainable=True)
-    except ModelError:
-        beside = sibling(find_model(name), "discriminator")
+    if g.source_mapping is not None:
         raise ModelError(
-            f"training needs a discriminator, and {shown(beside)} is not there; put it there"
-        ) from None
+            f"{shown(name, 60)} has two mappings, as --freeze-sg makes them; train the one it came from"
+        )
+    d = _open_discriminator(name, g, report)
     seen = int(made.meta.get("pictures", 0))
     if folder.is_dir() and (file := newest_state(folder)):
         state = load(file, "train-state")
@@ -64,14 +67,39 @@ def open_networks(name: str) -> tuple[Generator, Discriminator, Generator, int]:
     return g, d, g_ema, seen
 
 
+def _open_discriminator(name: str, g: Generator, report: Callable[[str], None] | None) -> Discriminator:
+    try:
+        made = open_model(name, "discriminator")
+    except ModelError:
+        beside = sibling(find_model(name), "discriminator")
+        if beside.is_file():
+            raise
+        if report is None:
+            raise ModelError(
+                f"training needs a discriminator, and {shown(beside)} is not there; put it there"
+            ) from None
+        report(
+            f"{shown(name, 50)} has no discriminator, so one starts afresh: while it learns, the child "
+            "leaves its source and needs more steps; a file with g and d is better"
+        )
+        return Discriminator(g.config)
+    d = build_discriminator(made, trainable=True)
+    if d.config.resolution != g.config.resolution:
+        sizes = f"{d.config.resolution} px, the generator of {g.config.resolution} px"
+        raise ModelError(f"{shown(name, 60)}: the discriminator is of {sizes}; put the right one beside it")
+    return d
+
+
 def fitted(method: Fitted, g: Generator, where: torch.device, scratch: bool = False) -> Fitted:
     """The settings for a generator and a device: bfloat16 where that is fast, and what is below 0.
 
     R1's weight is then 0.4 at 64 px, in proportion to the size; noise strengths learn at a tenth of the rate
-    from scratch and where g has any, else they stay 0.
+    from scratch, where g has any, and where g was never trained (its biases are 0, too), else they stay 0.
     """
     r1 = 0.4 * g.config.resolution / 64 if method.r1_weight < 0 else method.r1_weight
-    noisy = any(bool(p.any()) for name, p in g.named_parameters() if name.endswith("noise_strength"))
+    own = [(name, p) for name, p in g.synthesis.named_parameters() if ".affine." not in name]
+    noisy = any(bool(p.any()) for name, p in own if name.endswith("noise_strength"))
+    noisy = noisy or not any(bool(p.any()) for name, p in own if name.endswith(".bias"))
     noise = 0.1 * (scratch or noisy) if method.noise_lr < 0 else method.noise_lr
     return replace(method, bf16=training_dtype(where) == torch.bfloat16, r1_weight=r1, noise_lr=noise)
 
@@ -144,7 +172,7 @@ def gan_look(
         with torch.inference_mode():
             shown = [torch.cat([g(part, 0.7, "none") for part in z.split(16)])]
             if rows:
-                w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z[:8])) - g.w_mean)
+                w_plus = truncate(g.codes(z[:8]), g.centre(), 0.7)
                 shown = [*rows(w_plus), *shown]
         save_png(
             out / "samples" / f"{done:07d}.png",

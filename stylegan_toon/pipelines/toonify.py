@@ -25,13 +25,14 @@ from stylegan_toon.images import grid, list_images, load_image, save_png, to_ten
 from stylegan_toon.metadata import chunks, file_entry, model_entry
 from stylegan_toon.methods.invert import STEPS, refine
 from stylegan_toon.paths import pretrained_file
-from stylegan_toon.pipelines.blend import nothing_changes
+from stylegan_toon.pipelines.blend import nothing_changes, other_codes
 from stylegan_toon.pipelines.models import find_model, load_network
-from stylegan_toon.stylegan2.blend import Recipe, shared_resolutions
+from stylegan_toon.stylegan2.blend import Recipe, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import build_encoder, build_generator
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import truncate
 
 Net = TypeVar("Net", Generator, Encoder)
 
@@ -86,6 +87,8 @@ class Toonifier:
         shares = self.recipe.shares(self.source.config.n_resolutions)
         if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
             report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
+        if not same_mapping(self.source, self._child):
+            report(other_codes(style, source))
         self.style, self._source_name = style, source
         self._face: MobileFace | None = None
         self._encoder: Encoder | None = None
@@ -152,7 +155,7 @@ class Toonifier:
         g = self.source
         z = normal((4 * rows, g.config.z_dim), torch.Generator().manual_seed(seed), self.exact)
         with torch.inference_mode():
-            w_plus = g.w_mean + 0.7 * (g.broadcast(g.mapping(z.to(self.device))) - g.w_mean)
+            w_plus = truncate(g.codes(z.to(self.device)), g.centre(), 0.7)
         pairs = torch.stack([self.draw(w_plus, g), self.draw(w_plus)], 1)
         return grid(pairs.flatten(0, 1), 8)
 

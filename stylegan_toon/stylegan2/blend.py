@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -77,7 +77,7 @@ def parse_weights(text: str) -> tuple[float, ...]:
 
 def blend(source: Generator, child: Generator, how: int | Recipe) -> Generator:
     """A generator whose resolutions are the source's and the child's by shares; mapping and w_mean are the
-    source's.
+    source's, and the only ones: a child's second mapping is left behind.
 
     A resolution is its constant (at 4x4), convolutions, affines, noise strengths and constants, biases and
     toRGB, all interpolated by one share; with shares 1 and 0 they are the source's and the child's bits.
@@ -89,6 +89,10 @@ def blend(source: Generator, child: Generator, how: int | Recipe) -> Generator:
     _check_family(source, child)
     shares = (Recipe(how) if isinstance(how, int) else how).shares(source.config.n_resolutions)
     out = copy.deepcopy(child)
+    out.config = out.synthesis.config = source.config
+    if out.source_mapping is not None:
+        out.source_mapping = None
+        del out.source_w_mean
     with torch.no_grad():
         out.w_mean.copy_(source.w_mean)
         out.mapping.load_state_dict(source.mapping.state_dict())
@@ -115,6 +119,15 @@ def shared_resolutions(source: Generator, child: Generator) -> list[bool]:
     return shared
 
 
+def same_mapping(source: Generator, child: Generator) -> bool:
+    """Whether a code means the same to both: one mapping, to the precision of files in float16."""
+    _check_family(source, child)
+    if child.source_mapping is not None:
+        return False
+    pairs = zip(source.mapping.parameters(), child.mapping.parameters(), strict=True)
+    return all(torch.equal(a.half(), b.half()) for a, b in pairs)
+
+
 def _logistic(x: float, width: float) -> float:
     """1 / (1 + exp(-x / width)); the step at 0 where width is 0."""
     if width == 0 or abs(x) / width > 50:
@@ -133,7 +146,9 @@ def _interpolate(child: Tensor, source: Tensor, share: float) -> None:
 
 
 def _check_family(source: Generator, child: Generator) -> None:
-    if source.config != child.config:
+    if source.source_mapping is not None:
+        raise ModelError("the source has two mappings, as --freeze-sg makes them; name the one it came from")
+    if source.config != replace(child.config, source_resolutions=0):
         sizes = [f"{g.config.resolution} px, w {g.config.w_dim}, channels {list(g.config.channels)}"
                  for g in (source, child)]  # fmt: skip
         raise ModelError(f"generators of two shapes cannot be blended: {sizes[0]}; {sizes[1]}"[:200])

@@ -13,7 +13,11 @@ def channels_for(resolution: int, multiplier: int = 2) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Config:
-    """resolution: a power of two from 8 up. channels: one number a resolution, from 4x4 up."""
+    """resolution: a power of two from 8 up. channels: one number a resolution, from 4x4 up.
+
+    source_resolutions: the style layers of so many resolutions, from 4x4 up, take their w from a second
+        mapping, the source's; for a child of FreezeSG with a mapping of its own. 0 is the plain StyleGAN2.
+    """
 
     resolution: int
     channels: tuple[int, ...]
@@ -22,6 +26,7 @@ class Config:
     mapping_layers: int = 8
     mapping_lr_mul: float = 0.01
     group: int = 4  # minibatch-stddev, discriminator only
+    source_resolutions: int = 0
 
     def __post_init__(self) -> None:
         if not 8 <= self.resolution <= 2**16 or self.resolution & (self.resolution - 1):
@@ -36,6 +41,9 @@ class Config:
             raise ValueError(f"channels, dimensions, layers and group must be counts from 1 up, not {counts}")
         if self.mapping_layers > 100:
             raise ValueError(f"mapping_layers must be at most 100, not {str(self.mapping_layers)[:20]}")
+        if not 0 <= self.source_resolutions < self.n_resolutions:
+            given = str(self.source_resolutions)[:20]
+            raise ValueError(f"source_resolutions must be in 0..{self.n_resolutions - 1}, not {given}")
 
     @property
     def n_resolutions(self) -> int:

@@ -1,6 +1,6 @@
 """The StyleGAN2 generator with output skips. Source: Karras et al. 2020, arXiv 1912.04958."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -10,7 +10,7 @@ from cuda_ops import setup_filter, upfirdn2d
 from stylegan_toon.nn.equalized import EqualLinear, PixelNorm
 from stylegan_toon.nn.modulated import StyledConv, ToRGB
 from stylegan_toon.stylegan2.config import Config
-from stylegan_toon.stylegan2.latents import truncate
+from stylegan_toon.stylegan2.latents import mix, truncate
 
 NOISE_MODES = ("const", "random", "none")
 
@@ -84,6 +84,12 @@ class Synthesis(nn.Module):
             noise: one of NOISE_MODES, or 2 * n_resolutions - 1 tensors [N or 1, 1, r, r].
             upto: run only the first so many resolutions; None means all.
         """
+        return [rgb for _, rgb in self.run(w_plus, noise, upto)]
+
+    def run(
+        self, w_plus: Tensor, noise: str | Sequence[Tensor] = "random", upto: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """As forward, resolution by resolution: features before toRGB, and the running picture."""
         if w_plus.ndim != 3 or w_plus.shape[1:] != (self.config.n_layers, self.config.w_dim):
             wanted = [self.config.n_layers, self.config.w_dim]
             raise ValueError(f"expected w_plus [N, {wanted[0]}, {wanted[1]}], got {list(w_plus.shape)}")
@@ -91,19 +97,23 @@ class Synthesis(nn.Module):
             raise ValueError(f"noise must be one of {', '.join(NOISE_MODES)} or tensors, not {noise!r}")
         x = self.const.to(self.compute_dtype).expand(w_plus.shape[0], -1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last)
-        rgbs: list[Tensor] = []
+        picture: Tensor | None = None
         ws, noises = w_plus.unbind(1), [noise] * self.config.n_layers if isinstance(noise, str) else noise
         for k, block in enumerate(self.blocks[:upto]):
             first = max(0, 2 * k - 1)
             x, rgb = block(x, ws[first : 2 * k + 2], noises[first : 2 * k + 1])
-            rgbs.append(rgb if k == 0 else rgb + upfirdn2d(rgbs[-1], self.fir, up=2, pad=(2, 1)))
-        return rgbs
+            picture = rgb if picture is None else rgb + upfirdn2d(picture, self.fir, up=2, pad=(2, 1))
+            yield x, picture
 
 
 class Generator(nn.Module):
-    """mapping, synthesis, and w_mean, the running mean of w."""
+    """mapping, synthesis, and w_mean, the running mean of w.
+
+    With config.source_resolutions also source_mapping and source_w_mean: the source's, for those resolutions.
+    """
 
     w_mean: Tensor
+    source_w_mean: Tensor
 
     def __init__(self, config: Config):
         super().__init__()
@@ -111,6 +121,24 @@ class Generator(nn.Module):
         self.mapping = Mapping(config)
         self.synthesis = Synthesis(config)
         self.register_buffer("w_mean", torch.zeros(config.w_dim))
+        self.source_mapping: Mapping | None = None
+        if config.source_resolutions:
+            self.source_mapping = Mapping(config)
+            self.register_buffer("source_w_mean", torch.zeros(config.w_dim))
+
+    def codes(self, z: Tensor) -> Tensor:
+        """z [N, Z] -> w_plus [N, L, D], every layer's w from the mapping that is its own."""
+        own = self.broadcast(self.mapping(z))
+        if self.source_mapping is None:
+            return own
+        return mix(self.broadcast(self.source_mapping(z)), own, 2 * self.config.source_resolutions)
+
+    def centre(self) -> Tensor:
+        """What truncation pulls to: w_mean [D]; [L, D] with two mappings, every layer's own mean."""
+        if self.source_mapping is None:
+            return self.w_mean
+        source, own = self.broadcast(torch.stack([self.source_w_mean, self.w_mean]))
+        return mix(source[None], own[None], 2 * self.config.source_resolutions)[0]
 
     def broadcast(self, w: Tensor) -> Tensor:
         """w [N, D] -> w_plus [N, L, D], the same w in every layer."""
@@ -118,7 +146,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, psi: float = 1.0, noise: str | Sequence[Tensor] = "random") -> Tensor:
         """z [N, Z] -> pictures [N, 3, R, R]; psi below 1 pulls w towards w_mean."""
-        w_plus = self.broadcast(self.mapping(z))
+        w_plus = self.codes(z)
         if psi != 1:
-            w_plus = truncate(w_plus, self.w_mean, psi)
+            w_plus = truncate(w_plus, self.centre(), psi)
         return self.synthesis(w_plus, noise)[-1]

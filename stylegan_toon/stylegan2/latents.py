@@ -11,7 +11,7 @@ def truncate(w_plus: Tensor, w_mean: Tensor, psi: float, cutoff: int | None = No
 
     Args:
         w_plus: [N, L, D], any float dtype.
-        w_mean: [D], the running mean of w.
+        w_mean: [D], the running mean of w; or [L, D], one a layer.
         psi: 1 keeps w_plus, 0 gives the mean face; 0.7 is common.
         cutoff: how many leading layers to truncate; None means all L.
     Returns: [N, L, D], a new tensor; neither input is changed.

@@ -233,6 +233,8 @@ def _generator_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
     config = checkpoint.config
     if config.get("mapping_lr_mul", LR_MUL) != LR_MUL:
         raise ModelError(f"a mapping learning rate other than {LR_MUL} cannot be written in this layout")
+    if config.get("source_resolutions"):
+        raise ModelError("this layout has no place for the second mapping of --freeze-sg; leave --to out")
     state = {}
     for ours, shape in generator_shapes({"z_dim": 512, "w_dim": 512, "mapping_layers": 8, **config}):
         theirs, axes = _their_generator(ours, shape)
