@@ -94,7 +94,7 @@ def finetune(
         **gan_settings(options),
         ema_ramp=0.0,
         ada_p=ada_p,
-        freeze_mapping=freeze_mapping or train != "all",  # a style file holds no mapping
+        freeze_mapping=freeze_mapping,
         freeze_g=freeze_g,
         structure_layers=structure_layers,
         structure_weight=structure,
