@@ -201,6 +201,12 @@ def test_a_style_run_goes_on_to_the_same_end_and_from_the_same_source_alone(runs
     assert load(runs / "runs/all/last.safetensors").kind == "generator"
 
 
+def test_a_style_with_a_mapping_of_its_own_is_wrong_usage(runs):
+    made = ("finetune", "--target", STORYBOOK, "--source", "faces", "--out", "no", "--train", "offsets")
+    code, _, said = toon(*made, "--train-mapping", cwd=runs)
+    assert code == 2 and "needs a frozen mapping" in said
+
+
 @pytest.mark.parametrize("command", [("generate",), ("toonify", "--style"), ("convert",)])
 def test_a_style_without_its_parent_or_with_another_is_4_in_one_line(command, runs, tiny, tmp_path):
     held = load(runs / tiny)
