@@ -152,9 +152,9 @@ def test_a_style_moves_its_own_parameters_and_nothing_else_of_g(train):
 
 def test_a_style_that_would_hold_more_or_less_than_it_can_is_refused():
     for wrong in ({"freeze_mapping": False}, {"freeze_g": 3}):
-        with pytest.raises(ValueError, match="train=offsets needs a frozen mapping and a resolution"):
+        with pytest.raises(ValueError, match=r"needs a frozen mapping|leaves nothing"):
             freezesg(train="offsets", **wrong)
-    with pytest.raises(ValueError, match="all, offsets or lora, not 'some'"):
+    with pytest.raises(ValueError, match="all, offsets, lora, not 'some'"):
         freezesg(train="some")
 
 
