@@ -97,6 +97,21 @@ if TYPE_CHECKING:
     help="Every second draw takes the K lowest resolutions of the source: a strong style at --blend K.",
 )
 @click.option(
+    "--train",
+    type=click.Choice(["all", "offsets", "lora"]),
+    default="all",
+    show_default=True,
+    help="All of the generator, or a style file: offsets of its biases alone, or with a LoRA.",
+)
+@click.option(
+    "--rank",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    metavar="R",
+    help="Of the LoRA: file and freedom grow with it.",
+)
+@click.option(
     "--ada-p", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Where ADA starts."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and train nothing.")
@@ -123,7 +138,7 @@ def finetune(
     freeze_g, freeze_sg = options["freeze_g"], options["freeze_sg"]
     mapping = options["freeze_mapping"]
     if mapping is None:
-        mapping = freeze_g is None and freeze_sg is None
+        mapping = options["train"] != "all" or (freeze_g is None and freeze_sg is None)
     if freeze_g is None:
         freeze_g = 1 if freeze_sg is None else freeze_sg
     if freeze_sg and mapping:
@@ -150,6 +165,8 @@ def finetune(
         l2sp_weight=options["l2sp"],
         cdc_weight=options["cdc"],
         blend=options["blend"],
+        train=options["train"],
+        rank=options["rank"],
     )
     run = make_run(common, out, options)
     report = common.report

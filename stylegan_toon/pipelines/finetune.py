@@ -10,25 +10,44 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan_toon import __version__
+from stylegan_toon.checkpoint.format import Checkpoint
+from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.config import to_json
 from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device
-from stylegan_toon.errors import InputError, UsageError, shown
+from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.images import is_transparent
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.freezesg import Config, FreezeSG
 from stylegan_toon.pipelines.copies import find_copies
 from stylegan_toon.pipelines.events import Events
-from stylegan_toon.pipelines.models import load_generator
+from stylegan_toon.pipelines.models import find_model, load_generator, parent_name
 from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, kid_judge, open_networks
 from stylegan_toon.pipelines.report import in_words, write_report
 from stylegan_toon.pipelines.targets import Target
+from stylegan_toon.stylegan2.adapters import style_checkpoint
+from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.freeze import trained_parameters
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.training.log import log
 from stylegan_toon.training.loop import Run, train
 
 STRUCTURE = 3  # toRGB outputs, from 4x4 up, that the structure score compares, whatever the loss does
+
+
+def whole_generator(name: str) -> tuple[str, Checkpoint]:
+    """The file of a generator from which a style can be trained, and what it holds; of a run folder the last.
+
+    Raises: ModelError, also for a style file.
+    """
+    file = Path(name) / "last.safetensors" if Path(name).is_dir() else find_model(name)
+    found = read_any(file)
+    if "generator" not in found:
+        kinds = " and ".join(kind[:30] for kind in found)
+        raise ModelError(
+            f"{shown(file)} holds a {kinds}; a style starts from a whole generator: convert it first"
+        )
+    return str(file), found["generator"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,8 @@ class _Opened:
     pictures: Tensor  # [N, 3, R, R] uint8
     seen: int  # pictures that the source was trained with
     where: torch.device
+    source: str
+    parent: Checkpoint | None  # what source holds, where a style file of it is made
 
 
 def _open(
@@ -51,6 +72,9 @@ def _open(
     report: Callable[[str], None],
 ) -> _Opened:
     where = choose_device(device)
+    parent: Checkpoint | None = None
+    if method.train != "all":  # a style's parent is a file; a run's state may be ahead of it
+        source, parent = whole_generator(source)
     torch.manual_seed(run.seed)
     _, d, g, seen = open_networks(source, report)
     pictures = look_at(target.path, g.config.resolution, method.batch, exclude, report)
@@ -60,7 +84,7 @@ def _open(
     except ValueError as error:
         raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
     module.source.to(where)
-    return _Opened(module, pictures, seen, where)
+    return _Opened(module, pictures, seen, where, source, parent)
 
 
 def _counted(method: Config, g: Generator) -> Config:
@@ -174,13 +198,20 @@ def finetune_generator(
     sampler = Sampler(pictures, method.batch, run.seed, mirror)
     meta = {"program": __version__, "target": target.name, "source_pictures": opened.seen}
 
+    def pack(g: Generator, about: Mapping[str, Any]) -> Checkpoint:
+        if opened.parent is None:
+            return generator_checkpoint(g, about)
+        name, config = parent_name(Path(opened.source)), module.config
+        about = {**about, "blend": config.blend}
+        return style_checkpoint(g, opened.parent, name, config.lora, config.freeze_g, about)
+
     def source_row(w_plus: Tensor) -> list[Tensor]:
         return [module.source.synthesis(w_plus, "none")[-1]]
 
     judge = kid_judge(pictures, method.batch, where)
     score = structure_score(module.source)
     events = Events(run.out) if tensorboard else None
-    grids = gan_look(module.gan, run.out, meta, source_row, method.freeze_mapping, judge)
+    grids = gan_look(module.gan, run.out, meta, source_row, method.freeze_mapping, judge, pack)
 
     def look(done: int) -> Mapping[str, float]:
         figures = {**grids(done), "structure": score(module.gan.g_ema)}
@@ -205,7 +236,7 @@ def finetune_generator(
         look,
         about,
     )
-    best = load_generator(run.out / "best.safetensors", where)
+    best = load_generator(run.out / "best.safetensors", where, [Path(opened.source)])
     log(run.out, {"step": done, **find_copies(best, pictures, run.out, where, method.batch)})
     page = write_report(run.out)
     report(f"{target.name}: {in_words(run.out)}; see {shown(page, 60)}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylegan_toon import __version__
-from stylegan_toon.checkpoint.format import load, save
+from stylegan_toon.checkpoint.format import Checkpoint, load, save
 from stylegan_toon.config import to_json
 from stylegan_toon.device import training_dtype
 from stylegan_toon.errors import ModelError, shown
@@ -20,6 +20,7 @@ from stylegan_toon.methods.gan import Gan, GanConfig, mean_w
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.pipelines.evaluate import LEAST, draw_samples, features, parts
 from stylegan_toon.pipelines.models import find_model, open_model, sibling
+from stylegan_toon.stylegan2.adapters import fold
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import (
     build_discriminator,
@@ -59,7 +60,8 @@ def open_networks(
         state = load(file, "train-state")
         for network, prefix in ((g, "method/gan.g."), (d, "method/gan.d."), (g_ema, "method/gan.g_ema.")):
             own = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
-            network.load_state_dict({k: v for k, v in own.items() if not k.startswith("old_from_rgb.")})
+            own = {k: v for k, v in fold(own).items() if not k.startswith("old_from_rgb.")}
+            network.load_state_dict(own)
         g_ema.w_mean.copy_(mean_w(g_ema))
         seen += (int(state.meta["step"]) - int(made.meta["step"])) * int(state.config["batch"])
     return g, d, g_ema, seen
@@ -142,6 +144,7 @@ def gan_look(
     rows: Callable[[torch.Tensor], list[torch.Tensor]] | None = None,
     fixed_mean: bool = False,
     judge: Callable[[Generator], float] | None = None,
+    pack: Callable[[Generator, Mapping[str, Any]], Checkpoint] = generator_checkpoint,
 ) -> Callable[[int], dict[str, float]]:
     """A look for training.loop.train.
 
@@ -153,6 +156,7 @@ def gan_look(
         rows: more rows of pictures for the same w_plus [8, L, D], put above the samples.
         fixed_mean: keep w_mean, because the mapping is frozen.
         judge: a figure of the generator, lower is better; without one the last is the best.
+        pack: makes the file's content of g_ema and its meta.
     """
     best: list[float] = []  # read at the first look: --resume never removes an old run's
     best_file = out / "best.safetensors"
@@ -180,14 +184,14 @@ def gan_look(
         about = {**meta, "step": done, "pictures": seen}
         if judge:
             figures["kid"] = about["judged"] = judge(g)
-        save(out / "last.safetensors", generator_checkpoint(g, about))
+        save(out / "last.safetensors", pack(g, about))
         save(out / "last.discriminator.safetensors", discriminator_checkpoint(gan.d, about))
         if not best:
             best.append(load(best_file).meta.get("judged", math.inf) if best_file.is_file() else math.inf)
         if judge is None or figures["kid"] < best[0]:
             best[0] = figures.get("kid", 0.0)
             save(out / "best.discriminator.safetensors", discriminator_checkpoint(gan.d, about))
-            save(best_file, generator_checkpoint(g, about))  # last: it says that both are there
+            save(best_file, pack(g, about))  # last: it says that both are there
         return figures
 
     return look

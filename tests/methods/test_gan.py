@@ -11,6 +11,7 @@ from stylegan_toon.methods.freezesg import Config as FreezeConfig
 from stylegan_toon.methods.freezesg import FreezeSG
 from stylegan_toon.methods.gan import GanConfig, mean_w
 from stylegan_toon.methods.scratch import Scratch
+from stylegan_toon.stylegan2.adapters import style_parameters
 from stylegan_toon.stylegan2.blend import blend
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
@@ -77,6 +78,7 @@ TOGETHER = {  # every option once
     "near": {"structure_of": "features", "structure_layers": 2, "l2sp_weight": 0.01, "cdc_weight": 10.0},
     "paired": {"loss": "relativistic", "freeze_d": 1, "freeze_g": 0, "freeze_mapping": False},
     "blend": {"blend": 1},
+    "lora": {"train": "lora", "rank": 2, "path_weight": 2.0, "l2sp_weight": 0.01, "freeze_d": 1},
 }
 
 
@@ -130,6 +132,30 @@ def test_freezesg_keeps_mapping_and_4x4_and_moves_all_else():
         assert same == name.startswith(frozen), name
         if name.startswith(frozen):
             assert torch.equal(parameter, dict(method.gan.g_ema.named_parameters())[name]), name
+
+
+@pytest.mark.parametrize("train", ["offsets", "lora"])
+def test_a_style_moves_its_own_parameters_and_nothing_else_of_g(train):
+    method = freezesg(train=train, rank=2)
+    before, optimizers = state(method), method.optimizers()
+    for i in range(3):
+        method.step(stream(i), optimizers, i)
+    trained = style_parameters(method.gan.g, 1)
+    assert any("lora_b" in name for name in trained) == (train == "lora")
+    for name, parameter in method.gan.g.named_parameters():
+        assert torch.equal(before[f"gan.g.{name}"], parameter) == (name not in trained), name
+        average = dict(method.gan.g_ema.named_parameters())[name]
+        assert torch.equal(before[f"gan.g_ema.{name}"], average) == (name not in trained), name
+    for name, parameter in method.gan.d.named_parameters():
+        assert not torch.equal(before[f"gan.d.{name}"], parameter), name
+
+
+def test_a_style_that_would_hold_more_or_less_than_it_can_is_refused():
+    for wrong in ({"freeze_mapping": False}, {"freeze_g": 3}):
+        with pytest.raises(ValueError, match=r"needs a frozen mapping|leaves nothing"):
+            freezesg(train="offsets", **wrong)
+    with pytest.raises(ValueError, match="all, offsets, lora, not 'some'"):
+        freezesg(train="some")
 
 
 def moves(name, config):
