@@ -1,6 +1,7 @@
 """Which device computes, and in which precision it trains."""
 
 import ctypes
+import gc
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from torch import nn
 from stylegan_toon.errors import MissingPartError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+M_DEFAULT_THRESHOLD = 128 << 10  # of both
 CHOICES = ("auto", "cpu", "cuda", "mps")
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -42,12 +44,29 @@ def keep_buffers() -> None:
     A training step allocates the same hundreds of megabytes again and again, and pays for every page of them.
     Elsewhere than on glibc this does nothing.
     """
+    _keep_below(2**31 - 1)
+
+
+def free_buffers() -> None:
+    """Undo keep_buffers, and hand back what is free now: where memory ran out, nothing else may have it."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    # The autograd engine keeps the graph of a backward pass that failed until the next one.
+    torch.zeros([], requires_grad=True).add(1).backward()
+    gc.collect()
+    if libc := _keep_below(M_DEFAULT_THRESHOLD):
+        libc.malloc_trim(0)
+
+
+def _keep_below(size: int) -> Any:
+    """Let glibc keep freed buffers of less than size bytes; returns it, or None elsewhere."""
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        libc = ctypes.CDLL("libc.so.6")
+        for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+            libc.mallopt(option, size)
     except (OSError, AttributeError):
-        return
-    for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-        mallopt(option, 2**31 - 1)
+        return None
+    return libc
 
 
 def training_dtype(device: torch.device) -> torch.dtype:

@@ -1,6 +1,5 @@
 """The one training loop: it owns steps, files, logs, signals, memory and resuming, and knows no method."""
 
-import gc
 import json
 import signal
 import sys
@@ -18,7 +17,7 @@ from tqdm import tqdm
 
 from stylegan_toon.checkpoint.format import TRAIN_STATE, load, write_aside
 from stylegan_toon.config import to_json
-from stylegan_toon.device import keep_buffers
+from stylegan_toon.device import free_buffers, keep_buffers
 from stylegan_toon.errors import Interrupted, MemoryFullError, NotFiniteError, Terminated
 from stylegan_toon.training.lock import hold
 from stylegan_toon.training.method import Method
@@ -158,9 +157,7 @@ def _smaller(
         )
     assert isinstance(method, nn.Module)
     method.zero_grad(set_to_none=True)
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    free_buffers()
     path, state, _ = open_newest(run.out)
     fill(path, state, method, optimizers)
     step = int(state.meta["step"])
