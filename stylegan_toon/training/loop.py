@@ -5,9 +5,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -80,24 +83,33 @@ def train(
             save_state(run.out, method, optimizers, start, run.seed, parts)
         if start and (start % run.look_every == 0 or start >= run.steps):
             _log(run.out, {"step": start, **look(start)})  # the run may have ended between state and look
-        bar = tqdm(
-            total=run.steps,
-            initial=start,
-            unit="step",
-            disable=None if not run.quiet else True,
-            smoothing=0.05,
-        )
-        began, done = time.monotonic(), start
+        steps = partial(_steps, method, stream, run, look, optimizers, caught)
+        done = steps(start, parts)
         while done < run.steps:
-            i = done
+            start, parts = _smaller(method, optimizers, run, done, parts)
+            done = _in_thread(partial(steps, start, parts))
+        return done
+
+
+def _steps(
+    method: Method,
+    stream: Callable[[int], Mapping[str, Tensor]],
+    run: Run,
+    look: Callable[[int], Mapping[str, float]],
+    optimizers: dict[str, Optimizer],
+    caught: list[signal.Signals],
+    start: int,
+    parts: int,
+) -> int:
+    """Run method.step from start to run.steps; returns the number of steps done, fewer if memory ran out."""
+    began = time.monotonic()
+    hidden = None if not run.quiet else True
+    with tqdm(total=run.steps, initial=start, unit="step", disable=hidden, smoothing=0.05) as bar:
+        for i in range(start, run.steps):
             torch.manual_seed(run.seed * 1_000_003 + i)  # step i draws the same noise, resumed or not
             losses = _step(method, stream, optimizers, i)
             if losses is None:
-                start, parts = _smaller(method, optimizers, run, i, parts)
-                began, done = time.monotonic(), start
-                bar.reset()
-                bar.update(done)
-                continue
+                return i
             _check_finite(losses, method, optimizers, i, run.out)
             done = i + 1
             bar.update()
@@ -114,12 +126,27 @@ def train(
             if done % run.save_every == 0 or done == run.steps or stop:
                 save_state(run.out, method, optimizers, done, run.seed, parts)
             if stop:
-                bar.close()
                 raise EXITS[stop](f"stopped after step {done}; saved in {run.out}; the same command goes on")
             if done % run.look_every == 0 or done == run.steps:
                 _log(run.out, {"step": done, **look(done)})
-        bar.close()
-        return done
+    return max(start, run.steps)
+
+
+def _in_thread(function: Callable[[], int]) -> int:
+    """function() in a thread of its own, while this one waits for it and for signals.
+
+    Where oneDNN once had no memory for a new kernel, it refuses every other one in the same thread.
+    """
+    found: Future[int] = Future()
+
+    def body() -> None:
+        try:
+            found.set_result(function())
+        except BaseException as error:
+            found.set_exception(error)
+
+    Thread(target=body, daemon=True).start()
+    return found.result()
 
 
 def _step(
