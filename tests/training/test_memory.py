@@ -46,6 +46,7 @@ def train(limit, *runs):
     return done.returncode, done.stderr.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS and /proc")
 def test_a_run_with_room_for_less_than_its_batch_ends_with_the_batch_in_parts(tmp_path):
     code, said = train(1 << 40, (tmp_path / "half", 32), (tmp_path / "whole", 64))
