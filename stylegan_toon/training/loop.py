@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from stylegan_toon.checkpoint.format import TRAIN_STATE, load, write_aside
+from stylegan_toon.checkpoint.format import TRAIN_STATE, load
 from stylegan_toon.config import to_json
 from stylegan_toon.device import free_buffers, keep_buffers
 from stylegan_toon.errors import Interrupted, MemoryFullError, NotFiniteError, Terminated
+from stylegan_toon.files import write_aside
 from stylegan_toon.training.lock import hold
 from stylegan_toon.training.method import Method
 from stylegan_toon.training.state import (
