@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from stylegan_toon.checkpoint.format import Checkpoint, save, write_aside
+from stylegan_toon.checkpoint.format import Checkpoint, save
 from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.checkpoint.importers.rosinality import to_rosinality
 from stylegan_toon.errors import DiskError, ModelError, UsageError, shown
+from stylegan_toon.files import write_aside
 from stylegan_toon.pipelines.models import read_model, sibling
 from stylegan_toon.stylegan2.adapters import KIND as STYLE
 from stylegan_toon.stylegan2.adapters import read_style

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan_toon.checkpoint.format import read_regular, write_aside
+from stylegan_toon.checkpoint.format import read_regular
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.exact import double, normal
+from stylegan_toon.files import write_aside
 from stylegan_toon.images import grid, save_png
 from stylegan_toon.metadata import chunks, file_entry, model_entry
 from stylegan_toon.pipelines.models import load_network

@@ -15,7 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from stylegan_toon.checkpoint.format import load, write_aside
+from stylegan_toon.checkpoint.format import load
+from stylegan_toon.files import write_aside
 from stylegan_toon.images import load_image
 from stylegan_toon.pipelines.copies import STRIP
 from stylegan_toon.training.log import entries

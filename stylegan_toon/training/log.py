@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stylegan_toon.checkpoint.format import write_aside
+from stylegan_toon.files import write_aside
 
 NAME = "log.jsonl"
 

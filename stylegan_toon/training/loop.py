@@ -1,14 +1,16 @@
 """The one training loop: it owns steps, files, logs, signals, memory and resuming, and knows no method."""
 
-import gc
 import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -16,10 +18,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from stylegan_toon.checkpoint.format import TRAIN_STATE, load, write_aside
+from stylegan_toon.checkpoint.format import TRAIN_STATE, load
 from stylegan_toon.config import to_json
-from stylegan_toon.device import keep_buffers, memory_used
+from stylegan_toon.device import free_buffers, keep_buffers, memory_used
 from stylegan_toon.errors import Interrupted, MemoryFullError, NotFiniteError, Terminated
+from stylegan_toon.files import write_aside
 from stylegan_toon.training.lock import hold
 from stylegan_toon.training.log import log, rewind, stuck
 from stylegan_toon.training.method import Method
@@ -85,24 +88,33 @@ def train(
         again = start and (start % run.look_every == 0 or start >= run.steps)
         if again and _look(look, run, start):  # the run may have ended between state and look
             return start
-        bar = tqdm(
-            total=run.steps,
-            initial=start,
-            unit="step",
-            disable=None if not run.quiet else True,
-            smoothing=0.05,
-        )
-        began, done, figures = time.monotonic(), start, ""
-        while done < run.steps:
-            i = done
+        steps = partial(_steps, method, stream, run, look, optimizers, caught)
+        done, full = steps(start, parts)
+        while full:
+            start, parts = _smaller(method, optimizers, run, done, parts)
+            done, full = _in_thread(partial(steps, start, parts))
+        return done
+
+
+def _steps(
+    method: Method,
+    stream: Callable[[int], Mapping[str, Tensor]],
+    run: Run,
+    look: Callable[[int], Mapping[str, float]],
+    optimizers: dict[str, Optimizer],
+    caught: list[signal.Signals],
+    start: int,
+    parts: int,
+) -> tuple[int, bool]:
+    """Run method.step from start to the end; returns the number of steps done, and whether memory ran out."""
+    began, figures = time.monotonic(), ""
+    hidden = None if not run.quiet else True
+    with tqdm(total=run.steps, initial=start, unit="step", disable=hidden, smoothing=0.05) as bar:
+        for i in range(start, run.steps):
             torch.manual_seed(run.seed * 1_000_003 + i)  # step i draws the same noise, resumed or not
             losses = _step(method, stream, optimizers, i)
             if losses is None:
-                start, parts = _smaller(method, optimizers, run, i, parts)
-                began, done = time.monotonic(), start
-                bar.reset()
-                bar.update(done)
-                continue
+                return i, True
             _check_finite(losses, method, optimizers, i, run.out)
             done = i + 1
             bar.update()
@@ -122,16 +134,29 @@ def train(
             if done % run.save_every == 0 or done == run.steps or stop:
                 save_state(run.out, method, optimizers, done, run.seed, parts)
             if stop:
-                bar.close()
                 raise EXITS[stop](f"stopped after step {done}; saved in {run.out}; the same command goes on")
-            if done == run.steps or done % run.look_every == 0:
-                ended = _look(look, run, done)
-                if ended and done % run.save_every and done < run.steps:
+            if (done == run.steps or done % run.look_every == 0) and _look(look, run, done):
+                if done % run.save_every and done < run.steps:
                     save_state(run.out, method, optimizers, done, run.seed, parts)
-                if ended:
-                    break
-        bar.close()
-        return done
+                return done, False
+    return max(start, run.steps), False
+
+
+def _in_thread(function: Callable[[], tuple[int, bool]]) -> tuple[int, bool]:
+    """function() in a thread of its own, while this one waits for it and for signals.
+
+    Where oneDNN once had no memory for a new kernel, it refuses every other one in the same thread.
+    """
+    found: Future[tuple[int, bool]] = Future()
+
+    def body() -> None:
+        try:
+            found.set_result(function())
+        except BaseException as error:
+            found.set_exception(error)
+
+    Thread(target=body, daemon=True).start()
+    return found.result()
 
 
 def _look(look: Callable[[int], Mapping[str, float]], run: Run, done: int) -> bool:
@@ -175,9 +200,7 @@ def _smaller(
         )
     assert isinstance(method, nn.Module)
     method.zero_grad(set_to_none=True)
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    free_buffers()
     path, state, _ = open_newest(run.out)
     fill(path, state, method, optimizers)
     step = int(state.meta["step"])
