@@ -66,6 +66,11 @@ def gather(
         kept, dropped = about["pictures"], Counter(entry["why"] for entry in about["dropped"])
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         raise InputError(f"{shown(pack)} is damaged; --resume never makes it again") from None
+    if len(kept) == 1 and (copies := dropped["exact"] + dropped["near"]):
+        pack.unlink()
+        raise InputError(
+            f"{shown(target.path)}: all {copies + 1} pictures are alike; a style needs different ones"
+        )
     faces = sum("face" in entry for entry in kept)
     left = ", ".join(f"{number} {why}" for why, number in sorted(dropped.items())) or "none"
     said = f"{target.name}: {len(kept)} pictures, {faces} levelled by their face; left out: {left}"
