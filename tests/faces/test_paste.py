@@ -128,7 +128,7 @@ def test_of_two_overlapping_faces_each_keeps_its_middle():
 
 
 def test_of_floats_that_are_nearly_equal_no_byte_differs_by_more_than_one():
-    """Rounded to 8 bits first, a step of one grey level would grow with the contrast that colours are given."""
+    """Rounded to 8 bits first, a step of one level would grow with the contrast that colours are given."""
     photo = load_image(PORTRAIT)
     points = np.array([[205, 105], [247, 105], [226, 125], [208, 146], [243, 147]], np.float64)
     draw = np.random.default_rng(0)
