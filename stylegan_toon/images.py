@@ -319,15 +319,20 @@ def to_tensor(image: Image.Image) -> Tensor:
     return pixels.contiguous().float() / 127.5 - 1.0
 
 
-def to_uint8(tensor: Tensor) -> np.ndarray:
-    """Float [N, 3, H, W] to uint8 [N, H, W, 3]: clamped to [-1, 1], rounded, NaN black.
+def to_levels(tensor: Tensor) -> np.ndarray:
+    """Float [N, 3, H, W] to float32 [N, H, W, 3] in 0..255: clamped to [-1, 1], NaN black, not rounded.
 
     Raises: ValueError for another shape.
     """
     if tensor.ndim != 4 or tensor.shape[1] != 3:
         raise ValueError(f"expected pictures [N, 3, H, W], got {list(tensor.shape)}")
     scaled = (tensor.detach().float().nan_to_num(nan=-1.0).clamp(-1.0, 1.0) + 1.0) * 127.5
-    return scaled.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def to_uint8(tensor: Tensor) -> np.ndarray:
+    """Float [N, 3, H, W] to uint8 [N, H, W, 3], as to_levels, rounded."""
+    return np.rint(to_levels(tensor)).astype(np.uint8)
 
 
 def save_png(

@@ -21,7 +21,7 @@ from stylegan_toon.faces.detect import MODEL, Face, find_faces, select_faces
 from stylegan_toon.faces.detectors import choose_detector
 from stylegan_toon.faces.paste import paste
 from stylegan_toon.features.mobileface import NAME, MobileFace, load_mobileface
-from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor, to_uint8
+from stylegan_toon.images import grid, list_images, load_image, save_png, to_levels, to_tensor, to_uint8
 from stylegan_toon.metadata import chunks, file_entry, model_entry
 from stylegan_toon.methods.invert import STEPS, refine
 from stylegan_toon.paths import pretrained_file
@@ -262,8 +262,8 @@ def toon(
 
 def whole(photo: Image.Image, faces: Sequence[Face], cartoons: Tensor, exact: bool) -> np.ndarray:
     """uint8 [H, W, 3]: the photo with cartoons [N, 3, R, R] over its faces."""
-    squares = [picture(cartoon) for cartoon in cartoons]
-    return paste(photo, [(a, f.points) for a, f in zip(squares, faces, strict=True)], exact=exact)[0]
+    pairs = [(a, f.points) for a, f in zip(to_levels(cartoons), faces, strict=True)]
+    return paste(photo, pairs, exact=exact)[0]
 
 
 def picture(cartoon: Tensor, size: int | None = None) -> Image.Image:
