@@ -45,7 +45,8 @@ def gather(
         out: the run folder.
         anew: make it again.
         problem: told of each picture that cannot be read.
-    Raises: UsageError if the run folder lies among the pictures; InputError, ModelError, DiskError.
+    Raises: UsageError if the run folder lies among the pictures; InputError, also where there are several
+        pictures and all are copies of one; ModelError, DiskError.
     """
     size = int(open_model(source).config["resolution"])
     resolutions = size.bit_length() - 2
@@ -66,6 +67,12 @@ def gather(
         kept, dropped = about["pictures"], Counter(entry["why"] for entry in about["dropped"])
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         raise InputError(f"{shown(pack)} is damaged; --resume never makes it again") from None
+    copies = dropped["exact"] + dropped["near"]
+    if len(kept) == 1 and copies:
+        pack.unlink()
+        raise InputError(
+            f"{shown(target.path)}: all {copies + 1} pictures are alike; a style needs different ones"
+        )
     faces = sum("face" in entry for entry in kept)
     left = ", ".join(f"{number} {why}" for why, number in sorted(dropped.items())) or "none"
     said = f"{target.name}: {len(kept)} pictures, {faces} levelled by their face; left out: {left}"

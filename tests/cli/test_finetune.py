@@ -85,7 +85,7 @@ def test_a_dry_run_writes_nothing_and_says_the_settings_that_a_run_would_have(pl
 @pytest.mark.parametrize(
     "options, freeze_g, freeze_sg, mapping",
     [
-        ([], 1, 0, True),
+        ([], 2, 0, True),  # the recipe of few pictures
         (["--freeze-g", "2"], 2, 0, False),
         (["--freeze-g", "0"], 0, 0, False),
         (["--freeze-sg", "2"], 2, 2, False),
@@ -242,7 +242,7 @@ def test_unusual_pictures_have_their_sentences(place, tmp_path):
                  "1 of 5 pictures: they are transparent",
                  "1 of 5 pictures: they are below the source's 32 px (16 px)"):  # fmt: skip
         assert text in said
-    assert all(len(line) <= 200 for line in said.splitlines()) and len(said.splitlines()) == 4
+    assert all(len(line) <= 200 for line in said.splitlines()) and len(said.splitlines()) == 5
     quiet = toon("finetune", "--target", STORYBOOK, "--source", "small.safetensors", "--dry-run", "--batch",
                  "4", *CPU, cwd=place)  # fmt: skip
     assert quiet[2].count("of 16 pictures") == quiet[2].count("enlarged")
@@ -255,10 +255,11 @@ def test_few_grey_transparent_pictures_train(place, tmp_path):
     assert (tmp_path / "r/last.safetensors").is_file()
 
 
-def test_pictures_that_are_all_alike_are_refused(place, tmp_path):
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["run", "dry"])
+def test_pictures_that_are_all_alike_are_refused(place, tmp_path, dry):
     folder = pictures(tmp_path / "same", *[Image.new("RGB", (32, 32), "red")] * 3)
     code, _, said = toon(
-        "finetune", "--target", folder, "--source", place / "small.safetensors", cwd=tmp_path
+        "finetune", "--target", folder, "--source", place / "small.safetensors", *dry, cwd=tmp_path
     )
     assert (
         code == 3
@@ -276,7 +277,7 @@ def test_networks_of_two_sizes_are_refused(place, tmp_path):
 
 
 def test_a_run_of_another_source_size_is_refused(place, tmp_path):
-    args = ("finetune", "--target", STORYBOOK, "--out", "run", "--batch", "4", *CPU)
+    args = ("finetune", "--target", STORYBOOK, "--out", "run", "--batch", "4", "--freeze-g", "1", *CPU)
     done(*args, "--source", place / "small.safetensors", "--steps", "1", cwd=tmp_path)
     write(tmp_path / "other.safetensors", Config(16, (8, 8, 8), 16, 16, 2))
     code, _, said = toon(*args, "--source", "other.safetensors", "--steps", "2", "--r1", "0.2", cwd=tmp_path)
