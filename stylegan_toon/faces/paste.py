@@ -11,11 +11,13 @@ import numpy as np
 from PIL import Image
 
 from stylegan_toon.faces.align import align, invert, move, rgb, side, square, to_photo
+from stylegan_toon.faces.matte import head_matte, smooth, spread
 
 FEATHER = 0.16
 COLOUR = 0.5
 FACE = 0.75  # the face ends about here, on the way from the middle (0) to the outline (1)
 SMALL = 64  # side of the pictures that colours are compared on
+MATTE = 128  # side of the picture in which the head is told from its background
 SIGMA = 0.08  # how far colours at the edge reach along it, as a part of the side
 _YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 _RGB = np.linalg.inv(_YCC)
@@ -27,18 +29,20 @@ def paste(
     feather: float = FEATHER,
     colour: float = COLOUR,
     exact: bool = False,
+    background: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Put cartoons over the faces of a photo.
 
     Each is brought back to the place and size of its square, its colours moved towards the photo's, and
-    blended in by a rounded mask (|x|^3 + |y|^3 = 1 in the square) that rises softly inwards. Where masks
-    overlap, the earlier cartoon keeps what is nearer to its own middle.
+    blended in by a rounded mask (|x|^3 + |y|^3 = 1 in the square) that rises softly inwards and leaves
+    the cartoon's background out. Where masks overlap, the earlier one keeps what is nearer to its middle.
     Args:
         photo: RGB.
         cartoons: pairs of a square picture, RGB of any size, and the five points [5, 2] it was aligned by.
         feather: width of the soft edge as a part of the square's side, above 0, at most 0.5.
         colour: how far the face's mean and deviation go to those of the photo, 0 not at all, 1 all the way.
         exact: compute in float64, so that the bytes are the same on every machine.
+        background: blend in the cartoon's background as well.
     Returns: uint8 [H, W, 3] of the photo's size, and the mask, float32 [H, W] in 0..1. Where the mask is 0
         every pixel is the photo's own.
     Raises: ValueError for a cartoon that is not square, or feather or colour outside their range.
@@ -57,9 +61,15 @@ def paste(
             alpha, away = _mask(points, where, feather, dtype)
             for other in done:
                 nearer = _distance(other, where, dtype) - away
-                alpha = alpha * _smooth(nearer / 0.3 + 0.5)
-            tinted = _recolour(photo, rgb(cartoon), points, feather, colour, dtype)
+                alpha = alpha * smooth(nearer / 0.3 + 0.5)
+            whole = rgb(cartoon)
+            small = np.asarray(whole.resize((MATTE, MATTE), Image.Resampling.BOX), dtype)
+            head = np.ones((MATTE, MATTE), dtype) if background else head_matte(small)
+            tinted = _recolour(photo, whole, head, points, feather, colour, dtype)
             new = _warp_back(tinted, points, (top, left), alpha.shape)
+            if not background:
+                grey = Image.fromarray(np.rint(head * 255).astype(np.uint8))
+                alpha = alpha * (_warp_back(grey, points, (top, left), alpha.shape) / 255)
             old = out[where]
             out[where] = np.rint(old + alpha[..., None] * (new - old)).astype(np.uint8)
             mask[where] += alpha * (1 - mask[where])
@@ -97,19 +107,16 @@ def _mask(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mask of one face, and the distances it is made of; both [h, w] of dtype."""
     away = _distance(points, where, dtype)
-    return _smooth((1.0 - away) / (2.0 * feather)), away
-
-
-def _smooth(x: np.ndarray) -> np.ndarray:
-    """0 up to 0, 1 from 1, with level ends: 3 x^2 - 2 x^3 between."""
-    x = x.clip(0.0, 1.0)
-    return x * x * (3.0 - 2.0 * x)
+    return smooth((1.0 - away) / (2.0 * feather)), away
 
 
 def _warp_back(
     cartoon: Image.Image, points: np.ndarray, corner: tuple[int, int], shape: tuple[int, ...]
 ) -> np.ndarray:
-    """The cartoon in photo coordinates, float32 [h, w, 3], with the rows and columns from corner on."""
+    """An RGB or grey picture of the square in photo coordinates, with the rows and columns from corner on.
+
+    float32 [h, w, 3] or [h, w], in 0..255.
+    """
     span = side(points)
     forth = to_photo(points, cartoon.width)
     if cartoon.width > span:  # average down first, or fine lines break up
@@ -119,7 +126,9 @@ def _warp_back(
         forth[:, :2] *= ratio
         cartoon = cartoon.resize((size, size), Image.Resampling.LANCZOS)
     pad = 3  # so that bicubic samples at the rim have neighbours
-    padded = Image.fromarray(np.pad(np.asarray(cartoon), ((pad, pad), (pad, pad), (0, 0)), mode="edge"))
+    pixels = np.asarray(cartoon)
+    widths = ((pad, pad), (pad, pad), (0, 0))[: pixels.ndim]
+    padded = Image.fromarray(np.pad(pixels, widths, mode="edge"))
     back = invert(forth)
     back[:, 2] = move(back, np.array([corner[1], corner[0]], np.float64)) + pad + 0.5
     back[:, 2] -= back[:, :2].sum(1) / 2
@@ -130,12 +139,18 @@ def _warp_back(
 
 
 def _recolour(
-    photo: Image.Image, cartoon: Image.Image, points: np.ndarray, feather: float, colour: float, dtype: Any
+    photo: Image.Image,
+    cartoon: Image.Image,
+    head: np.ndarray,
+    points: np.ndarray,
+    feather: float,
+    colour: float,
+    dtype: Any,
 ) -> Image.Image:
     """The cartoon with the photo's tone in the face and the photo's local colour along the soft edge.
 
     The face: mean and deviation in YCbCr go part of the way to the photo's. The edge: the difference to the
-    photo there, smoothed, is added, and fades out towards the face, so that another background makes no halo.
+    photo there, smoothed, is added, and fades out towards the face; only the head [MATTE, MATTE] counts.
     """
     n = SMALL
     u = _cube((np.arange(n, dtype=dtype) + 0.5) / (n / 2) - 1.0)
@@ -144,10 +159,11 @@ def _recolour(
         np.asarray(picture, dtype)
         for picture in (cartoon.resize((n, n), Image.Resampling.BOX), align(photo, points, n))
     )
-    linear, shift = _tone(new, old, _smooth((FACE - away) / 0.3), colour)
+    linear, shift = _tone(new, old, smooth((FACE - away) / 0.3), colour)
     new = (new @ linear.T + shift).clip(0, 255)
-    edge = _smooth((1.0 - away) / (2.0 * feather))
-    gap = _spread((old - new), 4.0 * edge * (1.0 - edge)) * _smooth((away - 0.4) / 0.45)[..., None]
+    edge = smooth((1.0 - away) / (2.0 * feather))
+    seam = 4.0 * edge * (1.0 - edge) * head.reshape(n, MATTE // n, n, MATTE // n).mean((1, 3))
+    gap = spread(old - new, seam, SIGMA * n) * smooth((away - 0.4) / 0.45)[..., None]
     full = np.asarray(cartoon, dtype) @ linear.T + shift
     for channel in range(3):
         wide = Image.fromarray(gap[..., channel].astype(np.float32)).resize(
@@ -170,12 +186,3 @@ def _tone(
     gain = 1.0 + strength * (((spread + 2.0) / (deviation + 2.0)).clip(0.67, 1.5) - 1.0)
     shift = _RGB @ (mean + strength * (goal - mean) - gain * mean)
     return (_RGB @ np.diag(gain) @ _YCC).astype(new.dtype), shift.astype(new.dtype)
-
-
-def _spread(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """values [n, n, 3] where weight [n, n] is, spread by a Gaussian to where it is not."""
-    k = np.arange(len(weight), dtype=values.dtype)
-    blur = np.exp(-0.5 * np.square((k - k[:, None]) / (SIGMA * len(weight))))
-    known = blur @ weight @ blur
-    summed = np.einsum("ij,jkc,kl->ilc", blur, values * weight[..., None], blur, optimize=True)
-    return (summed / (known[..., None] + 1e-3)).astype(values.dtype)

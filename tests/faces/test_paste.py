@@ -47,7 +47,7 @@ def test_the_photo_is_left_as_it_was():
 
 
 def test_the_mask_rises_smoothly_from_zero_at_the_edge_to_one():
-    _, mask = paste(plain("grey", 220, 220), [(plain("lime"), POINTS)], feather=0.15)
+    _, mask = paste(plain("grey", 220, 220), [(plain("lime"), POINTS)], feather=0.15, background=True)
     row = mask[105]
     assert row[100] == 1 and mask.min() == 0 and mask.max() == 1
     assert (row[:11] == 0).all() and (row[190:] == 0).all() and row[14] > 0  # the square ends at 10 and 190
@@ -90,7 +90,7 @@ def test_colour_moves_the_face_part_of_the_way_and_keeps_black_and_white_finite(
 
 def test_the_seam_takes_the_photos_colour():
     # Where the mask is half, a red cartoon on a blue photo would be purple; the edge is moved to blue.
-    out, mask = paste(plain("blue", 220, 220), [(plain("red"), POINTS)], colour=0)
+    out, mask = paste(plain("blue", 220, 220), [(plain("red"), POINTS)], colour=0, background=True)
     seam = out[(mask > 0.2) & (mask < 0.8)].astype(int)
     assert np.abs(seam - [0, 0, 255]).mean() < 20
 
@@ -99,7 +99,7 @@ def test_a_crop_put_back_is_nearly_the_photo():
     photo = load_image(PORTRAIT)
     points = np.array([[205, 105], [247, 105], [226, 125], [208, 146], [243, 147]], np.float64)
     crop = align(photo, points, 256)
-    out, mask = paste(photo, [(crop, points)])
+    out, mask = paste(photo, [(crop, points)], background=True)
     error = np.abs(out.astype(int) - np.asarray(photo))[mask > 0]
     assert error.mean() < 2 and np.percentile(error, 99) < 16
 
@@ -122,7 +122,7 @@ def test_of_two_overlapping_faces_each_keeps_its_middle():
     left, right = turned(0, 0.6, (100, 110)), turned(0, 0.6, (150, 110))
     pair = [(plain("red"), left), (plain("lime"), right)]
     for order in (pair, pair[::-1]):
-        out, mask = paste(plain("grey", 260, 220), order, colour=0)
+        out, mask = paste(plain("grey", 260, 220), order, colour=0, background=True)
         assert out[110, 85].argmax() == 0 and out[110, 165].argmax() == 1
         assert mask[110, 90:160].min() > 0.95
 

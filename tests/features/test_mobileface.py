@@ -123,7 +123,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(ModelError, match="is not there"):
         load_mobileface(tmp_path / "none.safetensors")
     save(tmp_path / "other.safetensors", Checkpoint("features", {}, {"network": "vgg"}, {}))
-    with pytest.raises(ModelError, match="no MobileFace"):
+    with pytest.raises(ModelError, match="not of the network mobileface"):
         load_mobileface(tmp_path / "other.safetensors")
     save(tmp_path / "half.safetensors", Checkpoint("features", {}, {"network": "mobileface"}, {}))
     with pytest.raises(ModelError, match="does not fit"):
