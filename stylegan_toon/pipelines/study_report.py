@@ -72,7 +72,7 @@ def areas(
 def _mean(values: Iterable[float]) -> str:
     values = [v for v in values if math.isfinite(v)]
     if not values:
-        return "–"
+        return "-"
     mean, low, _ = paired_interval(values)
     return f"{mean:.3f}" + (f" ± {mean - low:.3f}" if len(values) > 1 else "")
 
@@ -247,11 +247,11 @@ def _plot(arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any]) -
         drawn.append(
             f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"/>'
         )
-        drawn += [
-            '<circle cx="{:.1f}" cy="{:.1f}" r="2.5" fill="{}"/>'.format(*place(*p), colour) for p in line
-        ]
+        for x, y in (place(*point) for point in line):
+            drawn.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>')
         y = top + 14 + 18 * i
         drawn.append(f'<path d="M{right + 14} {y - 4}h16" stroke="{colour}" stroke-width="3"/>')
         drawn.append(f'<text x="{right + 36}" y="{y}">{arm}</text>')
     style = "<style>text{font:12px system-ui,sans-serif;fill:#344054}</style>"
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">{style}{"".join(drawn)}</svg>\n'
+    size = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{style}{"".join(drawn)}</svg>\n'
