@@ -10,6 +10,7 @@ setup(
     package_dir={"stylegan_toon.pretrained": "pretrained"},
     package_data={
         "cuda_ops": ["csrc/*"],
+        "stylegan_toon": ["samples/*.zip", "samples/README.md"],
         "stylegan_toon.pretrained": ["*.safetensors", "*.onnx", "*.md", "*.txt", "LICENSE*", "*.png"],
     },
 )

@@ -1,22 +1,26 @@
 """Are the bytes the same whatever the threads, the batch and the instruction set? With --exact and without.
 
-    python benchmarks/exact.py PHOTOS... [--refine N] [--seeds 0-15] [--cases 6] [--mode both] [--out FILE]
+    python benchmarks/exact.py PHOTOS... [--refine N] [--seeds 0-15] [--cases 18] [--mode both] [--out FILE]
 
-Every case is a process of its own, which runs `toonify` over all photos, then `generate`. Printed are, a case
-a line, the digest of all pictures' pixels, and how many bytes differ from those of the first case; then how
-much slower --exact was, in CPU seconds of the cases of one thread, so that other work on the machine matters
-less. Exits with 1 if --exact gave two digests, or if without it a byte was more than one grey level off, or
-more than 0.1 % of bytes.
+Every case is a process of its own, which runs `toonify` over all photos, then `generate`: 1 and 2 threads, by
+batches of 1, 4 and 16, by three instruction sets. The first six hold each of these values twice or more.
+Printed are, a case a line, the digest of all pictures' pixels, and how many bytes differ from those of the
+first case; then how much slower --exact was, in CPU seconds of the cases of one thread, so that other work on
+the machine matters less (the load at both ends is noted). Exits with 1 if --exact gave two digests,
+or if without it a byte was more than one grey level off, or more than 0.1 % of bytes.
 """
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import resource
 import subprocess
 import sys
 import tempfile
+import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +34,17 @@ SSE = {
     "NPY_DISABLE_CPU_FEATURES": NUMPY, "OPENBLAS_CORETYPE": "Nehalem", "JSIMD_FORCENONE": "1",
     "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-AVX,-FMA,-FMA4,-AVX512F",
 }  # fmt: skip
-CASES = (  # threads, batch, name of the instruction set, its environment
-    (1, 1, "native", {}),
-    (2, 16, "oldest", SSE),
-    (1, 4, "AVX2", AVX2),
-    (2, 4, "native", {}),
-    (1, 16, "native", {}),
-    (2, 1, "AVX2", AVX2),
+INSTRUCTIONS: dict[str, dict[str, str]] = {"native": {}, "AVX2": AVX2, "oldest": SSE}
+FIRST = (  # threads, batch, instructions
+    (1, 1, "native"),
+    (2, 16, "oldest"),
+    (1, 4, "AVX2"),
+    (2, 4, "native"),
+    (1, 16, "oldest"),
+    (2, 1, "AVX2"),
 )
+EVERY = itertools.product((1, 2), (1, 4, 16), INSTRUCTIONS)
+CASES = (*FIRST, *(case for case in EVERY if case not in FIRST))
 
 
 WORKER = """
@@ -50,9 +57,10 @@ sys.exit(max(run(cli, args, "stylegan-toon", "STYLEGAN_TOON") for args in json.l
 
 def draw(photos: list[str], out: Path, case: tuple, exact: bool, args: argparse.Namespace) -> float:
     """Run both commands in a case; returns their CPU seconds."""
-    threads, batch, _, narrowed = case
+    threads, batch, instructions = case
     # Waiting threads sleep: they spin for ever where something else has the core.
-    env = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", **narrowed}
+    env = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    env |= INSTRUCTIONS[instructions]
     more = ["--out", str(out), "--batch", str(batch), "--quiet", "--device", "cpu", *["--exact"] * exact]
     models = ["--style", args.style, "--source", args.source]
     commands = [
@@ -120,7 +128,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     wanted = ("exact", "default") if args.mode == "both" else (args.mode,)
-    result = {"photos": len(args.photos), "refine": args.refine, "seeds": args.seeds}
+    result = {
+        "date": time.strftime("%F"), "cores": os.cpu_count(),
+        **{name: version(name) for name in ("torch", "numpy", "pillow")},
+        "photos": len(args.photos), "refine": args.refine, "seeds": args.seeds,
+        "load_before": round(os.getloadavg()[0], 2),
+    }  # fmt: skip
     result |= {mode: compare(args.photos, mode == "exact", args) for mode in wanted}
     good = True
     if "exact" in wanted:
@@ -138,6 +151,7 @@ def main() -> None:
         )
         result["slower"] = round(exact / plain, 2)
         print(f"--exact took {result['slower']} times the CPU seconds")
+    result["load_after"] = round(os.getloadavg()[0], 2)
     if args.out:
         args.out.write_text(json.dumps(result, indent=1) + "\n")
     sys.exit(0 if good else 1)

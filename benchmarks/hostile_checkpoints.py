@@ -143,10 +143,11 @@ def campaign(folder: Path, count: int, seed: int, every: int, only: str | None) 
     kinds, draw = [only] if only else sorted(good), random.Random(seed)
     for i in range(count):
         kind, other = kinds[i % len(kinds)], draw.choice(sorted(good))
-        data = hostile.mutate(good[kind], good[other], draw)
-        if data != good[kind]:
-            results["mutations"] += 1
-            one(f"mutated {kind}", f"mutation {i} of {kind}", data, kind != "own")
+        data = good[kind]
+        while data == good[kind]:  # a mutation may write what was there
+            data = hostile.mutate(good[kind], good[other], draw)
+        results["mutations"] += 1
+        one(f"mutated {kind}", f"mutation {i} of {kind}", data, kind != "own")
     return {
         **results, "codes": dict(sorted(codes.items())), "slowest_s": slowest,
         "peak_mb": peak() >> 20, "failures": failures,

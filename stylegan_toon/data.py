@@ -46,12 +46,18 @@ def leaves_out(exclude: Sequence[str]) -> Callable[[str], bool]:
     return lambda name: name in exact or any(fnmatch.fnmatch(name, g) for g in globs)
 
 
-def load_pictures(sources: Sequence[str | Path], size: int, exclude: Sequence[str] = ()) -> Tensor:
+def load_pictures(
+    sources: Sequence[str | Path],
+    size: int,
+    exclude: Sequence[str] = (),
+    see: Callable[[bytes, Image.Image], None] = lambda data, picture: None,
+) -> Tensor:
     """All pictures of the sources, [N, 3, size, size] uint8, those of a source in the order of their names.
 
     Args:
         sources: folders and archives, as archives.pictures reads them.
         exclude: as leaves_out takes it.
+        see: is shown every file's bytes and the RGB picture in them, before it is brought to size.
     Raises: InputError if a source cannot be read, a picture is broken, or nothing is left.
     """
     left_out = leaves_out(exclude)
@@ -62,12 +68,14 @@ def load_pictures(sources: Sequence[str | Path], size: int, exclude: Sequence[st
             if left_out(name):
                 continue
             try:
-                picture = read_image(read(), name)
+                data = read()
+                picture = read_image(data, name)
             except InputError:
                 name = shown(name, 60)
                 raise InputError(
                     f"{shown(source, 40)}: {name} is not a readable picture; leave it out by --exclude {name}"
                 ) from None
+            see(data, picture)
             found.append((name, np.asarray(centred(picture, size)).transpose(2, 0, 1)))
         out += [array for _, array in sorted(found, key=lambda pair: pair[0])]
     if not out:

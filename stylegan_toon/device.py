@@ -1,6 +1,9 @@
 """Which device computes, and in which precision it trains."""
 
 import ctypes
+import gc
+import os
+import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +13,7 @@ from torch import nn
 from stylegan_toon.errors import MissingPartError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+M_DEFAULT = 128 << 10  # what both begin with
 CHOICES = ("auto", "cpu", "cuda", "mps")
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -40,14 +44,62 @@ def keep_buffers() -> None:
     """Ask glibc to keep large freed buffers for the next step instead of handing them back to the system.
 
     A training step allocates the same hundreds of megabytes again and again, and pays for every page of them.
+    A process that may have only so much memory (ulimit -v or -d) hands them back: what it kept would be full
+    of holes, too small for even a part of the batch once memory has run out.
     Elsewhere than on glibc this does nothing.
     """
+    if glibc := _glibc():
+        import resource  # Windows has none
+
+        limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+        limited = any(limit != resource.RLIM_INFINITY for limit in limits)
+        _keep_below(glibc, M_DEFAULT if limited else 2**31 - 1)
+
+
+def free_buffers() -> None:
+    """Hand all that is free back to the system, now and from now on: memory ran out."""
+    # The autograd engine holds the graph of a backward pass that failed until the next pass.
+    torch.zeros([], requires_grad=True).add(1).backward()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if glibc := _glibc():
+        _keep_below(glibc, M_DEFAULT)
+        glibc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """The C library, if it is glibc."""
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
+        library = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None
+    return library if hasattr(library, "mallopt") else None
+
+
+def _keep_below(glibc: ctypes.CDLL, size: int) -> None:
+    """Keep freed buffers of less than size bytes."""
     for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-        mallopt(option, 2**31 - 1)
+        glibc.mallopt(option, size)
+
+
+def memory_used() -> int:
+    """Bytes that torch holds on the GPU where it uses one, else those of this process in memory.
+
+    Where the system does not tell (it is neither Linux nor Unix), 0; elsewhere than on Linux the most so far.
+    """
+    if torch.cuda.is_available() and (held := torch.cuda.memory_reserved()):
+        return held
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def training_dtype(device: torch.device) -> torch.dtype:

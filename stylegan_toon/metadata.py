@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,12 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def file_entry(path: str | Path, name: str | Path | None = None) -> dict[str, str]:
+def file_entry(path: str | Path, name: str | Path | None = None) -> dict[str, Any]:
     """A file as a picture tells of it: how it was asked for, what it is called, and its digest."""
     return {"name": told(name or path), "file": Path(path).name, "sha256": sha256(path)}
+
+
+def model_entry(files: Sequence[Path], name: str | Path) -> dict[str, Any]:
+    """file_entry of a model; a second file is its parent's and stands in it as "parent"."""
+    entry = file_entry(files[0], name)
+    return entry | {"parent": file_entry(files[1])} if files[1:] else entry

@@ -47,3 +47,8 @@ def pretrained_file(name: str) -> Path | None:
     if Path(name).name != name:
         return None
     return next((path for folder in pretrained_dirs() if (path := folder / name).is_file()), None)
+
+
+def sample_file(name: str) -> Path:
+    """The pictures called name that ship with the package, as a ZIP."""
+    return Path(__file__).resolve().parent / "samples" / f"{name}.zip"

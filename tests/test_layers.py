@@ -14,6 +14,7 @@ ROWS = (
         "errors",
         "config",
         "device",
+        "files",
         "exact",
         "images",
         "archives",

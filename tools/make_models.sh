@@ -26,9 +26,10 @@ $toon train "$photos" "${exclude[@]}" --out "$runs/faces-128" --grow "$runs/face
 # Styles: FreezeSG, structure loss, ADA; every second draw is the blend at K = 4. Storybook pictures whose number ends
 # in 9 are held out.
 $toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg' --source "$runs/faces-128" \
-    --blend 4 --out "$runs/storybook" --steps "${STEPS_STORYBOOK:-600}" --save-every 100 --look-every 100
+    --freeze-g 1 --ada-p 0.2 --patience 0 --blend 4 --out "$runs/storybook" --steps "${STEPS_STORYBOOK:-600}" \
+    --save-every 100 --look-every 100
 $toon finetune --target "$data/toon_avatars/avataaars128.zip" --source "$runs/faces-128" \
-    --blend 4 --out "$runs/avatar" --steps "${STEPS_AVATAR:-1000}" --save-every 100 --look-every 100
+    --patience 0 --blend 4 --out "$runs/avatar" --steps "${STEPS_AVATAR:-1000}" --save-every 100 --look-every 100
 
 # Photo to code. (What ships went on, by --start, from the encoder of an earlier generator of this family.)
 $toon encode "$photos" "${exclude[@]}" --source "$runs/faces-128" --out "$runs/encoder" \

@@ -5,15 +5,11 @@ digest is a SHA-256 over kind, config and meta and over every tensor's name, dty
 does not cover (the version, the order, every space) must be as save() writes it, so any changed byte is seen.
 """
 
-import errno
 import hashlib
 import json
 import os
-import secrets
 import stat
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +18,8 @@ import safetensors
 import torch
 from torch import Tensor
 
-from stylegan_toon.errors import DiskError, ModelError, NotFiniteError, shown
+from stylegan_toon.errors import ModelError, NotFiniteError, shown
+from stylegan_toon.files import write_aside
 
 VERSION = 1
 KEY = "stylegan_toon"
@@ -151,40 +148,6 @@ def read_regular(path: str | Path, max_bytes: int = MAX_BYTES) -> bytes:
         raise ModelError(f"{shown(path)} is a folder; name a model file in it") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{shown(path)} cannot be read ({_reason(error)}); check its rights") from None
-
-
-def write_aside(path: str | Path, parts: list[Any]) -> None:
-    """Write parts (buffers of bytes) so that path holds what it held or all of them, even after a crash.
-
-    The folder is made if need be. Raises: DiskError, leaving no half-written file behind.
-    """
-    try:
-        target = Path(path).resolve()
-        if target.exists() and not target.is_file():
-            raise DiskError(f"{shown(path)} is not a regular file; name a file to write")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.parent / f".{os.getpid()}-{secrets.token_hex(6)}.part"
-        try:
-            with aside.open("xb") as file:
-                for part in parts:
-                    file.write(part)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(target)
-        except BaseException:
-            with suppress(OSError):
-                aside.unlink()
-            raise
-        if sys.platform != "win32":  # a folder cannot be opened there
-            folder = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = "free some space" if full else "choose another place"
-        raise DiskError(f"{shown(path)} could not be written ({_reason(error)}); {remedy}") from None
 
 
 def _reason(error: Exception) -> str:

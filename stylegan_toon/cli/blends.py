@@ -24,7 +24,7 @@ def blends(common: Common, out: str, **options: Any) -> None:
     """Toonify photos with STYLE at every K: KID to the style, identity cosine, and a strip of pictures."""
     import json
 
-    from stylegan_toon.checkpoint.format import write_aside
+    from stylegan_toon.files import write_aside
     from stylegan_toon.pipelines.blends import as_text, measure_blends
 
     document = measure_blends(**options, out=out, device=common.device, report=common.report)

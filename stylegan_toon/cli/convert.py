@@ -22,10 +22,10 @@ from stylegan_toon.cli.common import Common, toon_command
 )
 @click.option(
     "--to",
-    type=click.Choice(["stylegan-toon", "rosinality"]),
+    type=click.Choice(["stylegan-toon", "style", "rosinality"]),
     default="stylegan-toon",
     show_default=True,
-    help="What to write: this project's files, or one .pt for rosinality's programs.",
+    help="What to write: whole networks, a style file as it is, or one .pt for rosinality's programs.",
 )
 def convert(
     common: Common, source: str, dest: str, half: bool, no_noise: bool, meta: tuple[str, ...], to: str
@@ -34,7 +34,7 @@ def convert(
 
     SOURCE is told by its content, not its name: .pt files of rosinality's StyleGAN2, Cartoon-StyleGAN, e4e
     and pSp and .pkl files of NVIDIA's StyleGAN2 are read without running code from them. The discriminator
-    goes into a file of its own beside DEST.
+    goes into a file of its own beside DEST. A style file becomes a whole generator, unless --to style.
     """
     from stylegan_toon.pipelines.convert import convert as write  # torch loads here, not for --help
 

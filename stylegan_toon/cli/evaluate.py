@@ -46,7 +46,7 @@ def evaluate(common: Common, out: str | None, **options: Any) -> None:
     """
     import json
 
-    from stylegan_toon.checkpoint.format import write_aside
+    from stylegan_toon.files import write_aside
     from stylegan_toon.pipelines.evaluate import as_text  # torch loads here, not for --help
     from stylegan_toon.pipelines.evaluate import evaluate as measure
 

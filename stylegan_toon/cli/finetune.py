@@ -1,35 +1,60 @@
 """`stylegan-toon finetune`: a face generator to a cartoon domain."""
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
+from stylegan_toon.cli.presets import cartoon_stylegan, filled, parse_preset
+from stylegan_toon.cli.targets import fit_to_target, target_options
 from stylegan_toon.cli.training import finish, gan_options, gan_settings, make_run, run_options
+
+if TYPE_CHECKING:
+    from stylegan_toon.pipelines.targets import Target
 
 
 @toon_command(
-    "stylegan-toon finetune --target my_drawings/ --steps 600",
-    "stylegan-toon finetune --target webtoon             (pictures in data/webtoon/ or data/webtoon.zip)",
+    "stylegan-toon finetune --target my_drawings/",
+    "stylegan-toon finetune --target my_drawings/ --freeze-sg 2 --freeze-d 2 --dry-run",
+    "stylegan-toon finetune --target webtoon             (pictures in data/webtoon/; without, toonhead)",
+    "stylegan-toon finetune --target storybook --steps 600 --blend 4",
 )
-@click.option("--target", required=True, help="The cartoons: a folder, a ZIP, or a name under data/.")
+@target_options()
 @click.option(
     "--source", default="faces", show_default=True, help="A known name, a run or a file, D beside it."
 )
 @click.option("--out", type=click.Path(), help="The run folder. Default: runs/TARGET.")
 @click.option(
+    "--preset",
+    metavar="NAME",
+    help="cartoon-stylegan: that repository's training; :freezeG=N,... changes its numbers.",
+)
+@click.option(
     "--freeze-g",
     type=click.IntRange(0),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="Freeze the N lowest resolutions of the generator.",
+    help="Freeze the N lowest resolutions of the generator. Default: 1.",
+)
+@click.option(
+    "--freeze-sg",
+    type=click.IntRange(0),
+    metavar="N",
+    help="The same, and these N see the source's w, also where the mapping is trained.",
 )
 @click.option(
     "--freeze-mapping/--train-mapping",
-    default=True,
+    default=None,
+    help="Frozen, every layer sees the source's w, and encoder and toonify fit the child: so it is by "
+    "default. With --freeze-g or --freeze-sg it is trained unless --freeze-mapping.",
+)
+@click.option(
+    "--freeze-d",
+    type=click.IntRange(0),
+    default=0,
     show_default=True,
-    help="Frozen, every style layer sees the source's w and codes stay interchangeable.",
+    metavar="N",
+    help="Freeze N blocks of the discriminator from the image side.",
 )
 @click.option(
     "--structure-layers",
@@ -41,6 +66,29 @@ from stylegan_toon.cli.training import finish, gan_options, gan_settings, make_r
 )
 @click.option("--structure", type=click.FloatRange(0), default=1.0, show_default=True, help="Its weight.")
 @click.option(
+    "--structure-of",
+    type=click.Choice(["rgb", "features"]),
+    default="rgb",
+    show_default=True,
+    help="Compare toRGB outputs, as in the paper, or the features from 8x8 up, as in its code.",
+)
+@click.option(
+    "--l2sp",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="WEIGHT",
+    help="Keep weights near the source's.",
+)
+@click.option(
+    "--cdc",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="WEIGHT",
+    help="Keep how pictures differ from each other as in the source.",
+)
+@click.option(
     "--blend",
     type=click.IntRange(0),
     default=0,
@@ -49,42 +97,93 @@ from stylegan_toon.cli.training import finish, gan_options, gan_settings, make_r
     help="Every second draw takes the K lowest resolutions of the source: a strong style at --blend K.",
 )
 @click.option(
+    "--train",
+    type=click.Choice(["all", "offsets", "lora"]),
+    default="all",
+    show_default=True,
+    help="All of the generator, or a style file: offsets of its biases alone, or with a LoRA.",
+)
+@click.option(
+    "--rank",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    metavar="R",
+    help="Of the LoRA: file and freedom grow with it.",
+)
+@click.option(
     "--ada-p", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Where ADA starts."
 )
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, and train nothing.")
 @gan_options(lr=0.002, ema=1500, ada_images=100_000)
-@run_options(steps=750, look=125)
+@run_options(steps=500, look=100)
+@fit_to_target
 def finetune(
     common: Common,
-    target: str,
+    target: "Target",
     source: str,
     out: str,
-    freeze_g: int,
-    freeze_mapping: bool,
-    structure_layers: int,
-    structure: float,
-    blend: int,
-    ada_p: float,
+    preset: str | None,
+    dry_run: bool,
     **options: Any,
 ) -> None:
     """Fine-tune a face generator to a cartoon domain with FreezeSG, a structure loss and ADA.
 
-    Afterwards `stylegan-toon toonify --style TARGET` finds it in runs/TARGET.
+    Fewer than 300 pictures change defaults that are not given (docs/targets.md). Afterwards `stylegan-toon
+    toonify --style TARGET` finds the style in runs/TARGET, and report.html there says how it went.
     """
+    given = parse_preset(preset) if preset else None
+    if given:
+        options = filled(options, cartoon_stylegan(given, options["batch"]))
+    freeze_g, freeze_sg = options["freeze_g"], options["freeze_sg"]
+    mapping = options["freeze_mapping"]
+    if mapping is None:
+        mapping = options["train"] != "all" or (freeze_g is None and freeze_sg is None)
+    if freeze_g is None:
+        freeze_g = 1 if freeze_sg is None else freeze_sg
+    if freeze_sg and mapping:
+        common.report(
+            "with --freeze-mapping every layer sees the source's w: "
+            f"--freeze-sg {freeze_sg} does what --freeze-g {freeze_sg} does"
+        )
+    if given and given["freezeG"] > 0 and given["freezeStyle"] > 0:
+        common.report("freezeStyle changes nothing beside freezeG, which freezes the mapping")
     from stylegan_toon.methods.freezesg import Config
-    from stylegan_toon.pipelines.finetune import finetune_generator
+    from stylegan_toon.pipelines.finetune import finetune_generator, plan_finetuning
 
     method = Config(
         **gan_settings(options),
         ema_ramp=0.0,
-        ada_p=ada_p,
-        freeze_mapping=freeze_mapping,
-        freeze_g=freeze_g,
-        structure_layers=structure_layers,
-        structure_weight=structure,
-        blend=blend,
+        ada_p=options["ada_p"],
+        freeze_mapping=mapping,
+        freeze_g=freeze_g if freeze_g < 0 else max(freeze_g, freeze_sg or 0),
+        freeze_sg=freeze_sg or 0,
+        freeze_d=options["freeze_d"],
+        structure_layers=options["structure_layers"],
+        structure_of=options["structure_of"],
+        structure_weight=options["structure"],
+        l2sp_weight=options["l2sp"],
+        cdc_weight=options["cdc"],
+        blend=options["blend"],
+        train=options["train"],
+        rank=options["rank"],
     )
     run = make_run(common, out, options)
-    folder = finetune_generator(
-        target, source, run, method, options["exclude"], options["mirror"], common.device
-    )
-    finish(common, folder)
+    report = common.report
+    args = (target, source, run, method, options["exclude"], options["mirror"], common.device, report)
+    if dry_run:
+        plan = plan_finetuning(*args)
+        for line in _lines(plan):
+            common.result(line)
+        common.document(plan)
+        return
+    finish(common, finetune_generator(*args, tensorboard=options["tensorboard"]))
+
+
+def _lines(plan: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    for key, value in plan.items():
+        if isinstance(value, dict):
+            yield f"{indent}{key}:"
+            yield from _lines(value, indent + "  ")
+        else:
+            yield f"{indent}{key}: {value:,}" if "parameters" in key else f"{indent}{key}: {value}"

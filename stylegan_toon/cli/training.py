@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,10 +57,11 @@ def run_options(steps: int, batch: int = 16, look: int = 500) -> Decorator:
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def held(common: Common, **given: Any) -> None:
+            from stylegan_toon.pipelines.targets import resolve
             from stylegan_toon.training.lock import hold
 
-            out = given["out"] or f"runs/{Path(given['target']).stem}"
-            with hold(Path(out)):
+            out = given["out"] or f"runs/{resolve(given['target'], given['strict_target']).name}"
+            with nullcontext() if given.get("dry_run") else hold(Path(out)):
                 function(common, **given | {"out": out})
 
         return options(held)
@@ -128,7 +130,8 @@ def make_run(common: Common, out: str, options: Mapping[str, Any]) -> "Run":
     from stylegan_toon.training.loop import Run
 
     steps, save, look = (options[name] for name in ("steps", "save_every", "look_every"))
-    return Run(Path(out), steps, save, look, 20, common.seed, options["resume"], common.quiet)
+    patience = options.get("patience", 0)
+    return Run(Path(out), steps, save, look, 20, common.seed, options["resume"], common.quiet, patience)
 
 
 def finish(common: Common, folder: Path) -> None:
@@ -138,4 +141,6 @@ def finish(common: Common, folder: Path) -> None:
     for line in there:
         common.result(line)
     document: dict[str, Any] = {"run": str(folder), "models": there}
+    if (page := folder / "report.html").is_file():
+        document["report"] = str(page)
     common.document(document)

@@ -25,7 +25,7 @@ _RGB = np.linalg.inv(_YCC)
 
 def paste(
     photo: Image.Image,
-    cartoons: Sequence[tuple[Image.Image, np.ndarray]],
+    cartoons: Sequence[tuple[Image.Image | np.ndarray, np.ndarray]],
     feather: float = FEATHER,
     colour: float = COLOUR,
     exact: bool = False,
@@ -38,7 +38,9 @@ def paste(
     the cartoon's background out. Where masks overlap, the earlier one keeps what is nearer to its middle.
     Args:
         photo: RGB.
-        cartoons: pairs of a square picture, RGB of any size, and the five points [5, 2] it was aligned by.
+        cartoons: pairs of a square picture, RGB or floats [S, S, 3] in 0..255, and the five points [5, 2]
+            it was aligned by. Floats are rounded once, at the end: of two that are nearly equal no byte then
+            differs by more than one.
         feather: width of the soft edge as a part of the square's side, above 0, at most 0.5.
         colour: how far the face's mean and deviation go to those of the photo, 0 not at all, 1 all the way.
         exact: compute in float64, so that the bytes are the same on every machine.
@@ -54,22 +56,22 @@ def paste(
     dtype = np.float64 if exact else np.float32
     done: list[np.ndarray] = []
     for cartoon, points in cartoons:
-        if cartoon.width != cartoon.height:
-            raise ValueError(f"a cartoon must be square, not {cartoon.width}x{cartoon.height}")
+        face = np.asarray(cartoon, dtype)
+        if face.shape[0] != face.shape[1]:
+            raise ValueError(f"a cartoon must be square, not {face.shape[1]}x{face.shape[0]}")
         if (where := _bounds(points, photo.size)) is not None:
             top, left = where[0].start, where[1].start
             alpha, away = _mask(points, where, feather, dtype)
             for other in done:
                 nearer = _distance(other, where, dtype) - away
                 alpha = alpha * smooth(nearer / 0.3 + 0.5)
-            whole = rgb(cartoon)
-            small = np.asarray(whole.resize((MATTE, MATTE), Image.Resampling.BOX), dtype)
+            small = _resized(face, MATTE, Image.Resampling.BOX).astype(dtype)
             head = np.ones((MATTE, MATTE), dtype) if background else head_matte(small)
-            tinted = _recolour(photo, whole, head, points, feather, colour, dtype)
+            tinted = _recolour(photo, face, head, points, feather, colour, dtype)
             new = _warp_back(tinted, points, (top, left), alpha.shape)
             if not background:
-                grey = Image.fromarray(np.rint(head * 255).astype(np.uint8))
-                alpha = alpha * (_warp_back(grey, points, (top, left), alpha.shape) / 255)
+                matte = _warp_back(head[..., None], points, (top, left), alpha.shape)[..., 0]
+                alpha = alpha * matte.clip(0, 1)
             old = out[where]
             out[where] = np.rint(old + alpha[..., None] * (new - old)).astype(np.uint8)
             mask[where] += alpha * (1 - mask[where])
@@ -111,42 +113,47 @@ def _mask(
 
 
 def _warp_back(
-    cartoon: Image.Image, points: np.ndarray, corner: tuple[int, int], shape: tuple[int, ...]
+    cartoon: np.ndarray, points: np.ndarray, corner: tuple[int, int], shape: tuple[int, ...]
 ) -> np.ndarray:
-    """An RGB or grey picture of the square in photo coordinates, with the rows and columns from corner on.
-
-    float32 [h, w, 3] or [h, w], in 0..255.
-    """
-    span = side(points)
-    forth = to_photo(points, cartoon.width)
-    if cartoon.width > span:  # average down first, or fine lines break up
+    """A square picture [S, S, C] in photo coordinates, float32 [h, w, C], from corner on."""
+    span, width = side(points), len(cartoon)
+    forth = to_photo(points, width)
+    if width > span:  # average down first, or fine lines break up
         size = max(1, math.ceil(span))
-        ratio = cartoon.width / size
+        ratio = width / size
         forth[:, 2] += forth[:, :2].sum(1) * (ratio - 1) / 2
         forth[:, :2] *= ratio
-        cartoon = cartoon.resize((size, size), Image.Resampling.LANCZOS)
+        cartoon = _resized(cartoon, size, Image.Resampling.LANCZOS)
     pad = 3  # so that bicubic samples at the rim have neighbours
-    pixels = np.asarray(cartoon)
-    widths = ((pad, pad), (pad, pad), (0, 0))[: pixels.ndim]
-    padded = Image.fromarray(np.pad(pixels, widths, mode="edge"))
+    padded = np.pad(cartoon, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
     back = invert(forth)
     back[:, 2] = move(back, np.array([corner[1], corner[0]], np.float64)) + pad + 0.5
     back[:, 2] -= back[:, :2].sum(1) / 2
-    new = padded.transform(
-        (shape[1], shape[0]), Image.Transform.AFFINE, back.ravel().tolist(), Image.Resampling.BICUBIC
-    )
-    return np.asarray(new, np.float32)
+    matrix = back.ravel().tolist()
+    extent, how = (shape[1], shape[0]), Image.Resampling.BICUBIC
+    new = [c.transform(extent, Image.Transform.AFFINE, matrix, how) for c in _channels(padded)]
+    return np.stack([np.asarray(c) for c in new], axis=2).clip(0, 255)
+
+
+def _resized(picture: np.ndarray, size: int, how: Image.Resampling) -> np.ndarray:
+    """A square picture [S, S, C] brought to size pixels, float32."""
+    return np.stack([np.asarray(c.resize((size, size), how)) for c in _channels(picture)], axis=2)
+
+
+def _channels(picture: np.ndarray) -> list[Image.Image]:
+    """The channels of [H, W, C] as pictures of float32, so that nothing is rounded to 8 bits."""
+    return [Image.fromarray(channel) for channel in np.moveaxis(picture, 2, 0).astype(np.float32, order="C")]
 
 
 def _recolour(
     photo: Image.Image,
-    cartoon: Image.Image,
+    cartoon: np.ndarray,
     head: np.ndarray,
     points: np.ndarray,
     feather: float,
     colour: float,
     dtype: Any,
-) -> Image.Image:
+) -> np.ndarray:
     """The cartoon with the photo's tone in the face and the photo's local colour along the soft edge.
 
     The face: mean and deviation in YCbCr go part of the way to the photo's. The edge: the difference to the
@@ -155,22 +162,15 @@ def _recolour(
     n = SMALL
     u = _cube((np.arange(n, dtype=dtype) + 0.5) / (n / 2) - 1.0)
     away = np.cbrt(u + u[:, None])
-    new, old = (
-        np.asarray(picture, dtype)
-        for picture in (cartoon.resize((n, n), Image.Resampling.BOX), align(photo, points, n))
-    )
+    new = _resized(cartoon, n, Image.Resampling.BOX).astype(dtype)
+    old = np.asarray(align(photo, points, n), dtype)
     linear, shift = _tone(new, old, smooth((FACE - away) / 0.3), colour)
     new = (new @ linear.T + shift).clip(0, 255)
     edge = smooth((1.0 - away) / (2.0 * feather))
     seam = 4.0 * edge * (1.0 - edge) * head.reshape(n, MATTE // n, n, MATTE // n).mean((1, 3))
     gap = spread(old - new, seam, SIGMA * n) * smooth((away - 0.4) / 0.45)[..., None]
-    full = np.asarray(cartoon, dtype) @ linear.T + shift
-    for channel in range(3):
-        wide = Image.fromarray(gap[..., channel].astype(np.float32)).resize(
-            cartoon.size, Image.Resampling.BICUBIC
-        )
-        full[..., channel] += np.asarray(wide)
-    return Image.fromarray(np.rint(full.clip(0, 255)).astype(np.uint8))
+    wide = _resized(gap, len(cartoon), Image.Resampling.BICUBIC)
+    return (cartoon @ linear.T + shift + wide).clip(0, 255)
 
 
 def _tone(

@@ -27,7 +27,7 @@ def relativistic_d(real: Tensor, fake: Tensor) -> Tensor:
 
     real, fake: scores [N] of any dtype, of which the i-th are a pair. Returns a float32 scalar.
     Source: Jolicoeur-Martineau 2018, arXiv 1807.00734; with R1 and R2 as in Huang et al. 2024 (R3GAN), arXiv
-        2501.05441, eq. 2.
+        2501.05441.
     """
     return F.softplus(fake.float() - real.float()).mean()
 

@@ -16,7 +16,7 @@ def correspondence_loss(child: Sequence[Tensor], source: Sequence[Tensor], group
         group: from 3 up, a divisor of N; pictures i, i + N / group, ... are a group, as in MinibatchStdDev.
     Returns: a float32 scalar, 0 where both agree.
     Raises: ValueError if group is below 3 (one neighbour is always likeliest) or does not divide N.
-    Source: Ojha et al. 2021, arXiv 2104.06820, eq. 2 and 3. Deviations: the paper sums over pictures and
+    Source: Ojha et al. 2021, arXiv 2104.06820, section 3.1. Deviations: the paper sums over pictures and
         layers, this is the mean, so that its size does not depend on them (their code draws one layer at
         random and divides by group - 1 as well); without their second, patchwise discriminator.
     """

@@ -45,7 +45,7 @@ def l2_sp(parameters: Iterable[Tensor], starts: Iterable[Tensor]) -> Tensor:
     """1/2 sum (w - w_0)^2: half the squared distance of weights to where fine-tuning began.
 
     parameters, starts: tensors of equal shapes, in one order; no gradient reaches starts. Returns a scalar.
-    Source: Li et al. 2018, arXiv 1802.01483, eq. 4, without its term for layers that had no beginning.
+    Source: Li et al. 2018, arXiv 1802.01483 (L2-SP), without its term for layers that had no beginning.
     """
     pairs = zip(parameters, starts, strict=True)
     return torch.stack([(w - start.detach()).square().sum() for w, start in pairs]).sum() / 2

@@ -2,8 +2,8 @@
 
 Source: Back 2021, arXiv 2106.12445; CPTR. What is frozen is defined in stylegan2/freeze.py. With the mapping
 frozen, as here by default, every style layer sees the source's w, FreezeSG and FreezeG are the same, and the
-source's codes can be used in the child. Else FreezeSG gives the frozen resolutions the source's w, by a second
-mapping that the child keeps.
+source's codes can be used in the child. Else FreezeSG gives the frozen resolutions the source's w, by a
+second mapping that the child keeps.
 Deviation: the released code never loads its source, injects its w only into mixed batches, which it then no
 longer mixes, and compares features; this compares toRGB outputs unless structure_of is "features".
 """
@@ -21,12 +21,14 @@ from stylegan_toon.losses.correspondence import correspondence_loss
 from stylegan_toon.losses.regularize import l2_sp
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.gan import Gan, GanConfig
+from stylegan_toon.stylegan2.adapters import add_lora, fold, style_parameters
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import outline
 from stylegan_toon.stylegan2.freeze import frozen_d, frozen_g, with_source_mapping
 from stylegan_toon.stylegan2.generator import Generator, Synthesis
 
 STRUCTURES = ("rgb", "features")
+TRAIN = ("all", "offsets", "lora")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Config(GanConfig):
     cdc_weight: of the cross-domain correspondence between the pictures of a minibatch-stddev group.
     blend: where not 0, every second draw on average has so many resolutions, from 4x4 up, of the source, so
         that what is above them learns to carry the style when it is blended there. It is not compared.
+    train: all, or what a style file can hold: offsets, or lora of rank (stylegan2.adapters).
     """
 
     freeze_mapping: bool = True
@@ -53,6 +56,13 @@ class Config(GanConfig):
     l2sp_weight: float = 0.0
     cdc_weight: float = 0.0
     blend: int = 0  # not of the papers, which blend what was never trained so
+    train: str = "all"
+    rank: int = 8
+
+    @property
+    def lora(self) -> int:
+        """The rank of the LoRA, 0 where there is none."""
+        return self.rank if self.train == "lora" else 0
 
 
 class FreezeSG(nn.Module):
@@ -62,28 +72,35 @@ class FreezeSG(nn.Module):
         n = source.config.n_resolutions
         if not 0 <= config.freeze_sg <= config.freeze_g:
             raise ValueError(f"freeze_sg={config.freeze_sg} is not within freeze_g={config.freeze_g}")
-        if config.freeze_g == n and (config.freeze_mapping or config.freeze_sg == n):
-            raise ValueError(f"freezing all {n} resolutions leaves nothing of the generator to train")
+        if config.freeze_g >= n and (config.freeze_mapping or config.freeze_sg >= n):
+            raise ValueError(
+                f"freezing {config.freeze_g} of {n} resolutions leaves nothing of the generator to train"
+            )
         if not 0 <= config.blend < n:
             raise ValueError(f"blend={config.blend} leaves nothing of {n} resolutions to train")
         if config.structure_of not in STRUCTURES:
             raise ValueError(
                 f"structure_of must be one of {', '.join(STRUCTURES)}, not {config.structure_of!r}"
             )
+        if config.train not in TRAIN:
+            raise ValueError(f"train must be one of {', '.join(TRAIN)}, not {config.train!r}")
+        if config.train != "all" and not (config.freeze_mapping and config.freeze_g < n):
+            raise ValueError(f"train={config.train} needs a frozen mapping and a resolution that is trained")
         least = int(config.structure_of == "features")  # these begin at 8x8
         if not 0 <= config.structure_layers <= n - least:
             raise ValueError(f"structure_layers={config.structure_layers}, but of {n} resolutions there are "
                              f"{n - least} {config.structure_of}")  # fmt: skip
         self.config = config
-        injected = 0 if config.freeze_mapping else config.freeze_sg
-        self.gan = Gan(with_source_mapping(source, injected), d, config)
+        child = with_source_mapping(source, 0 if config.freeze_mapping else config.freeze_sg)
+        self.gan = Gan(add_lora(child, config.lora, config.freeze_g) if config.lora else child, d, config)
         self._group = len(self.gan.groups(config.batch))
         if config.cdc_weight and self._group < 3:
             raise ValueError(f"cdc needs groups of 3 or 4 pictures; a batch of {config.batch} has none")
-        self._frozen = [
-            *frozen_g(self.gan.g, config.freeze_g, config.freeze_mapping),
-            *frozen_d(self.gan.d, config.freeze_d),
-        ]
+        frozen = [*frozen_g(self.gan.g, config.freeze_g, config.freeze_mapping)]
+        if config.train != "all":
+            trained = {id(p) for p in style_parameters(self.gan.g, config.freeze_g).values()}
+            frozen = [p for p in self.gan.g.parameters() if id(p) not in trained]
+        self._frozen = [*frozen, *frozen_d(self.gan.d, config.freeze_d)]
         structure = (
             config.structure_layers + least if config.structure_layers and config.structure_weight else 0
         )
@@ -132,7 +149,8 @@ class FreezeSG(nn.Module):
             figures = {"g": loss}
             terms = self.likeness(w_plus, noise, features, rgbs) if compared else {}
             if self.config.l2sp_weight:
-                trained = {name: p for name, p in gan.g.named_parameters() if p.requires_grad}
+                own = fold(dict(gan.g.named_parameters()))
+                trained = {name: p for name, p in own.items() if p.requires_grad}
                 starts = dict(self.source.named_parameters())
                 terms["l2sp"] = self.config.l2sp_weight, l2_sp(trained.values(), (starts[k] for k in trained))
             for name, (weight, term) in terms.items():

@@ -76,6 +76,8 @@ class Gan(nn.Module):
         config = self.config
         if not config.noise_lr:
             skip |= {id(p) for name, p in self.g.named_parameters() if name.endswith("noise_strength")}
+        if config.loss == "relativistic":
+            skip.add(id(self.d.out.bias))  # it cancels in every difference
         fused = self.path_mean.device.type != "mps"
         out: dict[str, Optimizer] = {}
         for key, network, every, lazy in (

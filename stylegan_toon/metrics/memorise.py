@@ -49,8 +49,32 @@ def nearest_training(
     if not len(generated) or not len(held_out):
         raise ValueError("there must be at least one generated picture and one held-out photo")
     g, h, t = (standardise(f, mean, std).float() for f in (generated, held_out, train))
-    of_generated, of_held_out = nearest(g, t)[0], nearest(h, t)[0]
-    middle, usual = float(of_generated.median()), float(of_held_out.median())
-    line = torch.quantile(of_held_out, 0.01)
+    return _compare(nearest(g, t)[0], nearest(h, t)[0])
+
+
+def nearest_among(generated: Tensor, train: Tensor, mirrored: Tensor, mean: Tensor, std: Tensor) -> Nearest:
+    """As nearest_training, where nothing was held out: each training picture, beside the others, is.
+
+    Args:
+        train, mirrored: [M, F] of the training pictures and of their mirror images, in the same order, M > 1.
+    Raises: ValueError for other shapes or too few.
+    """
+    if not len(generated) or len(train) < 2 or train.shape != mirrored.shape:
+        raise ValueError(f"expected [M, F] twice, M > 1, got {list(train.shape)} and {list(mirrored.shape)}")
+    g, t, m = (standardise(f, mean, std).float() for f in (generated, train, mirrored))
+    both, others = torch.cat([t, m]), []
+    for start in range(0, len(t), 512):
+        part = torch.cdist(t[start : start + 512], both)
+        rows = torch.arange(len(part))
+        part[rows, start + rows] = part[rows, len(t) + start + rows] = (
+            torch.inf
+        )  # itself, and its mirror image
+        others.append(part.amin(1))
+    return _compare(nearest(g, both)[0], torch.cat(others))
+
+
+def _compare(of_generated: Tensor, of_others: Tensor) -> Nearest:
+    middle, usual = float(of_generated.median()), float(of_others.median())
+    line = torch.quantile(of_others, 0.01)
     ratio = middle / usual if usual > 0 else float("nan")
     return Nearest(middle, usual, ratio, float((of_generated < line).float().mean()))

@@ -6,7 +6,7 @@ from pathlib import Path
 from stylegan_toon.checkpoint.format import save
 from stylegan_toon.config import to_json
 from stylegan_toon.errors import shown
-from stylegan_toon.pipelines.models import load_generator
+from stylegan_toon.pipelines.models import find_model, load_generator
 from stylegan_toon.stylegan2.blend import Recipe, blend, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.files import generator_checkpoint
 
@@ -29,7 +29,7 @@ def blend_files(
     Raises: ModelError, UsageError naming the range, DiskError.
     """
     recipe = Recipe(how) if isinstance(how, int) else how
-    a, b = load_generator(source), load_generator(child)
+    a, b = load_generator(source), load_generator(child, parents=[find_model(source)])
     mixed = blend(a, b, recipe)
     shares, shared = recipe.shares(a.config.n_resolutions), shared_resolutions(a, b)
     if nothing_changes(shares, shared):

@@ -1,4 +1,4 @@
-"""Any model file that is read, into the project's own format or rosinality's."""
+"""Any model file that is read, into the project's own format or rosinality's; styles into generators."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -7,18 +7,21 @@ from typing import Any
 
 import torch
 
-from stylegan_toon.checkpoint.format import Checkpoint, save, write_aside
+from stylegan_toon.checkpoint.format import Checkpoint, save
 from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.checkpoint.importers.rosinality import to_rosinality
 from stylegan_toon.errors import DiskError, ModelError, UsageError, shown
-from stylegan_toon.pipelines.models import sibling
+from stylegan_toon.files import write_aside
+from stylegan_toon.pipelines.models import read_model, sibling
+from stylegan_toon.stylegan2.adapters import KIND as STYLE
+from stylegan_toon.stylegan2.adapters import read_style
 from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
 
-BUILD = {
+BUILD: dict[str, Callable[[Checkpoint], object]] = {
     "generator": build_generator, "generator_raw": build_generator, "discriminator": build_discriminator,
-    "encoder": build_encoder,
+    "encoder": build_encoder, STYLE: read_style,
 }  # fmt: skip
-LAYOUTS = {"stylegan-toon": ".safetensors", "rosinality": ".pt"}
+LAYOUTS = {"stylegan-toon": ".safetensors", "style": ".safetensors", "rosinality": ".pt"}
 
 
 def convert(
@@ -38,7 +41,8 @@ def convert(
             X.discriminator.safetensors; a folder (one there, or with / at its end) takes the source's name.
         half: store float16.
         meta: entries for the header, such as blend, beside those the source has.
-        to: "rosinality" writes one .pt with g_ema, and with g, d and latent_avg where source has them; a
+        to: "style" leaves a style file one instead of folding it into its parent;
+            "rosinality" writes one .pt with g_ema, and with g, d and latent_avg where source has them; a
             discriminator in a file beside source is taken along.
         report: is told what of source was not read.
         no_noise: set the noise strengths to 0, so that every noise mode draws as none does.
@@ -50,7 +54,9 @@ def convert(
         raise UsageError(f"no layout is called {to[:40]!r}; known: {', '.join(LAYOUTS)}")
     if to == "rosinality" and (half or meta):
         raise UsageError("rosinality's layout has no place for --half and --meta; leave them out")
-    found = read_any(source)
+    found = read_any(source) if to == "style" else read_model(source)[1]
+    if to == "style" and STYLE not in found:
+        raise UsageError(f"{shown(source)} is no style file; leave --to style out")
     try:
         if str(dest).endswith("/") or target.is_dir():
             name = source.name if source.suffix not in (*LAYOUTS.values(), ".pkl", ".pth") else source.stem

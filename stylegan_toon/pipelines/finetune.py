@@ -1,79 +1,261 @@
 """Fine-tune a face generator to a cartoon domain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from stylegan_toon import __version__
+from stylegan_toon.checkpoint.format import Checkpoint
+from stylegan_toon.checkpoint.importers import read_any
+from stylegan_toon.config import to_json
 from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device
-from stylegan_toon.errors import InputError, UsageError, shown
+from stylegan_toon.errors import InputError, ModelError, UsageError, shown
+from stylegan_toon.images import is_transparent
+from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.freezesg import Config, FreezeSG
+from stylegan_toon.pipelines.copies import find_copies
+from stylegan_toon.pipelines.events import Events
+from stylegan_toon.pipelines.models import find_model, load_generator, parent_name
 from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, kid_judge, open_networks
+from stylegan_toon.pipelines.report import in_words, write_report
+from stylegan_toon.pipelines.targets import Target
+from stylegan_toon.stylegan2.adapters import style_checkpoint
+from stylegan_toon.stylegan2.files import generator_checkpoint
+from stylegan_toon.stylegan2.freeze import trained_parameters
+from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.training.log import log
 from stylegan_toon.training.loop import Run, train
 
+STRUCTURE = 3  # toRGB outputs, from 4x4 up, that the structure score compares, whatever the loss does
 
-def find_target(name: str) -> Path:
-    """The pictures of a target: a folder or ZIP, or a name under data/ of the working folder.
 
-    Raises: InputError that says where was looked.
+def whole_generator(name: str) -> tuple[str, Checkpoint]:
+    """The file of a generator from which a style can be trained, and what it holds; of a run folder the last.
+
+    Raises: ModelError, also for a style file.
     """
-    tried = [Path(name), Path("data") / name, Path("data") / f"{name}.zip"]
-    for path in tried:
-        if path.is_dir() or path.is_file():
-            return path
-    raise InputError(
-        f"no pictures for {name!r}: put them into data/{name}/ or data/{name}.zip, or name a folder or ZIP"
-    )
+    file = Path(name) / "last.safetensors" if Path(name).is_dir() else find_model(name)
+    found = read_any(file)
+    if "generator" not in found:
+        kinds = " and ".join(kind[:30] for kind in found)
+        raise ModelError(
+            f"{shown(file)} holds a {kinds}; a style starts from a whole generator: convert it first"
+        )
+    return str(file), found["generator"]
 
 
-def finetune_generator(
-    target: str,
+@dataclass(frozen=True)
+class _Opened:
+    """All that a fine-tuning needs, before its first step."""
+
+    module: FreezeSG
+    pictures: Tensor  # [N, 3, R, R] uint8
+    seen: int  # pictures that the source was trained with
+    where: torch.device
+    source: str
+    parent: Checkpoint | None  # what source holds, where a style file of it is made
+
+
+def _open(
+    target: Target,
+    source: str,
+    run: Run,
+    method: Config,
+    exclude: Sequence[str],
+    device: str,
+    report: Callable[[str], None],
+) -> _Opened:
+    where = choose_device(device)
+    parent: Checkpoint | None = None
+    if method.train != "all":  # a style's parent is a file; a run's state may be ahead of it
+        source, parent = whole_generator(source)
+    torch.manual_seed(run.seed)
+    _, d, g, seen = open_networks(source, report)
+    pictures = look_at(target.path, g.config.resolution, method.batch, exclude, report)
+    method = fitted(_counted(method, g), g, where)
+    try:
+        module = FreezeSG(method, g, d).to(where)
+    except ValueError as error:
+        raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
+    module.source.to(where)
+    return _Opened(module, pictures, seen, where, source, parent)
+
+
+def _counted(method: Config, g: Generator) -> Config:
+    """The settings with counts below 0, which are of what is trained, turned into what is frozen."""
+    n = g.config.n_resolutions
+    freeze_g = method.freeze_g if method.freeze_g >= 0 else max(0, n + method.freeze_g)
+    freeze_d = method.freeze_d if method.freeze_d >= 0 else max(0, n - 1 + method.freeze_d)
+    return replace(method, freeze_g=freeze_g, freeze_d=freeze_d)
+
+
+def look_at(
+    folder: Path, size: int, batch: int, exclude: Sequence[str], report: Callable[[str], None]
+) -> Tensor:
+    """The pictures of folder, [N, 3, size, size] uint8, with a line for whatever about them is unusual.
+
+    Raises: InputError, also if there are several and all are alike.
+    """
+    edges: list[int] = []
+    transparent = 0
+
+    def see(data: bytes, picture: Image.Image) -> None:
+        nonlocal transparent
+        edges.append(min(picture.size))
+        transparent += is_transparent(data)
+
+    pictures = load_pictures([folder], size, exclude, see)
+    n = len(pictures)
+    if n > 1 and bool((pictures == pictures[:1]).all()):
+        raise InputError(f"{shown(folder)}: all {n} pictures are alike; a style needs different ones")
+    small = [edge for edge in edges if edge < size]
+    grey = int((pictures == pictures[:, :1]).flatten(1).all(1).sum())
+    for count, text in (
+        (n if n < batch else 0, f"they are fewer than a batch of {batch}, so a step shows some again"),
+        (
+            len(small),
+            f"they are below the source's {size} px ({min(edges)} px) and enlarged, so cartoons are soft",
+        ),
+        (transparent, "they are transparent, and white is laid under them"),
+        (grey, "they are grey, and the cartoons will be so, too"),
+    ):
+        if count:
+            report(f"{shown(folder, 40)}: {count} of {n} pictures: {text}")
+    return pictures
+
+
+def plan_finetuning(
+    target: Target,
     source: str,
     run: Run,
     method: Config,
     exclude: Sequence[str] = (),
     mirror: bool = True,
     device: str = "auto",
+    report: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """What finetune_generator would do with these arguments, as JSON values; nothing is written.
+
+    trained_parameters_g and trained_parameters_d count the numbers that the optimisers move, of the
+    parameters_g and parameters_d that there are.
+    Raises: as finetune_generator, before its first step.
+    """
+    opened = _open(target, source, run, method, exclude, device, report)
+    module = opened.module
+    optimizers = module.optimizers()
+    return {
+        "target": target.name,
+        "pictures": len(opened.pictures),
+        "source": source,
+        "out": str(run.out),
+        "steps": run.steps,
+        "seed": run.seed,
+        "device": str(opened.where),
+        "mirror": mirror,
+        "network": to_json(module.source.config),
+        "method": to_json(module.config),
+        "parameters_g": sum(p.numel() for p in module.source.parameters()),
+        "parameters_d": sum(p.numel() for p in module.gan.d.parameters()),
+        "trained_parameters_g": trained_parameters(optimizers["g"]),
+        "trained_parameters_d": trained_parameters(optimizers["d"]),
+    }
+
+
+def finetune_generator(
+    target: Target,
+    source: str,
+    run: Run,
+    method: Config,
+    exclude: Sequence[str] = (),
+    mirror: bool = True,
+    device: str = "auto",
+    report: Callable[[str], None] = lambda text: None,
+    tensorboard: bool = False,
 ) -> Path:
     """Fine-tune source to the pictures of target with FreezeSG and return the run folder.
 
+    The log's looks have KID and structure (structure_score); at the end come how near samples are to the
+    training pictures, and RUN/report.html.
     Args:
-        target: a folder, a ZIP, or a name under data/.
-        method: as networks.fitted takes it.
-        source: a run folder, a generator file with its discriminator beside it, or a name in pretrained/.
-    Raises: InputError, UsageError, ModelError, and those of training.loop.train.
+        target: its path holds the pictures as they are to be taken.
+        method: as networks.fitted takes it; freeze_g and freeze_d below 0 count what is trained, from the
+            highest resolution of the generator and from the head of the discriminator.
+        source: a run folder, a generator file with its discriminator in or beside it, or a name in
+            pretrained/; without a discriminator a new one is made.
+        report: is told whatever is unusual about pictures and source, and how it went.
+        tensorboard: write RUN/tensorboard, too.
+    Raises: InputError, UsageError, ModelError, MissingPartError, and those of training.loop.train.
     """
-    where, folder = choose_device(device), find_target(target)
-    torch.manual_seed(run.seed)
-    _, d, g, seen = open_networks(source)
-    pictures = load_pictures([folder], g.config.resolution, exclude)
-    method = fitted(method, g, where)
-    try:
-        module = FreezeSG(method, g, d).to(where)
-    except ValueError as error:
-        raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
-    module.source.to(where)
+    opened = _open(target, source, run, method, exclude, device, report)
+    module, pictures, where = opened.module, opened.pictures, opened.where
+    method = module.config
     sampler = Sampler(pictures, method.batch, run.seed, mirror)
-    meta = {"program": __version__, "target": Path(target).stem, "source_pictures": seen}
+    meta = {"program": __version__, "target": target.name, "source_pictures": opened.seen}
+
+    def pack(g: Generator, about: Mapping[str, Any]) -> Checkpoint:
+        if opened.parent is None:
+            return generator_checkpoint(g, about)
+        name, config = parent_name(Path(opened.source)), module.config
+        about = {**about, "blend": config.blend}
+        return style_checkpoint(g, opened.parent, name, config.lora, config.freeze_g, about)
 
     def source_row(w_plus: Tensor) -> list[Tensor]:
         return [module.source.synthesis(w_plus, "none")[-1]]
 
-    train(
+    judge = kid_judge(pictures, method.batch, where)
+    score = structure_score(module.source)
+    events = Events(run.out) if tensorboard else None
+    grids = gan_look(module.gan, run.out, meta, source_row, method.freeze_mapping, judge, pack)
+
+    def look(done: int) -> Mapping[str, float]:
+        figures = {**grids(done), "structure": score(module.gan.g_ema)}
+        if events:
+            events.look(done, figures)
+        return figures
+
+    about = about_run(
+        module.gan,
+        training_pictures=len(pictures),
+        source=source,
+        target=target.name,
+        pictures=str(target.path),
+        steps=run.steps,
+        patience=run.patience,
+        before={"kid": judge(module.gan.g_ema)} if judge else {},
+    )
+    done = train(
         module,
         lambda i: {"cartoon": sampler.batch(i).to(where, memory_format=torch.channels_last)},
         run,
-        gan_look(
-            module.gan,
-            run.out,
-            meta,
-            source_row,
-            method.freeze_mapping,
-            kid_judge(pictures, method.batch, where),
-        ),
-        about_run(module.gan, training_pictures=len(pictures), source=source, target=target),
+        look,
+        about,
     )
+    best = load_generator(run.out / "best.safetensors", where, [Path(opened.source)])
+    log(run.out, {"step": done, **find_copies(best, pictures, run.out, where, method.batch)})
+    page = write_report(run.out)
+    report(f"{target.name}: {in_words(run.out)}; see {shown(page, 60)}")
     return run.out
+
+
+def structure_score(source: Generator, count: int = 16) -> Callable[[Generator], float]:
+    """A figure of a child: structure_loss to the source for count fixed codes, noise none; 0 for a copy."""
+    z = torch.randn(count, source.config.z_dim, generator=torch.Generator().manual_seed(2))
+    layers = min(STRUCTURE, source.config.n_resolutions)
+    synthesis = source.synthesis
+    dtype, synthesis.compute_dtype = synthesis.compute_dtype, torch.float32
+    with torch.inference_mode():
+        w_plus = source.broadcast(source.mapping(z.to(source.w_mean.device)))
+        wanted = synthesis(w_plus, "none", upto=layers)
+    synthesis.compute_dtype = dtype
+
+    def score(child: Generator) -> float:
+        with torch.inference_mode():
+            return float(structure_loss(child.synthesis(w_plus, "none", upto=layers), wanted, layers))
+
+    return score

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan_toon.checkpoint.format import read_regular, write_aside
+from stylegan_toon.checkpoint.format import read_regular
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.exact import double, normal
+from stylegan_toon.files import write_aside
 from stylegan_toon.images import grid, save_png
-from stylegan_toon.metadata import chunks, file_entry
+from stylegan_toon.metadata import chunks, file_entry, model_entry
 from stylegan_toon.pipelines.models import load_network
 from stylegan_toon.stylegan2.files import build_generator
 from stylegan_toon.stylegan2.generator import NOISE_MODES, Generator
@@ -172,12 +173,12 @@ def generate(
     """
     if noise not in NOISE_MODES:
         raise UsageError(f"noise must be one of {', '.join(NOISE_MODES)}, not {noise[:40]!r}")
-    models: dict[str, dict[str, str]] = {}
+    models: dict[str, dict[str, Any]] = {}
     if isinstance(model, Generator):
         generator = model
     else:
-        generator, path, _ = load_network(model, "generator", build_generator, device)
-        models["generator"] = file_entry(path, model)
+        generator, files, _ = load_network(model, "generator", build_generator, device)
+        models["generator"] = model_entry(files, model)
         if exact:
             double(generator)
     codes: Tensor | None = None

@@ -1,7 +1,10 @@
-"""Models by name or file: a file, a run's name, a name in pretrained/, or a fetched file's."""
+"""Models by name or file: a file, a run's name, a name in pretrained/, or a fetched file's.
+
+A style file is opened together with its parent, and is a generator from then on.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,8 +14,10 @@ from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.device import CHOICES, choose_device
 from stylegan_toon.errors import ModelError, shown
+from stylegan_toon.metadata import told
 from stylegan_toon.paths import pretrained_dirs
 from stylegan_toon.pipelines import catalogue
+from stylegan_toon.stylegan2.adapters import KIND, Style, is_plain, merge, read_style, weights_digest
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
@@ -22,13 +27,17 @@ RUNS = Path("runs")  # below the working folder
 Net = TypeVar("Net", Generator, Discriminator, Encoder)
 
 
-def load_generator(name_or_file: str | Path, device: str | torch.device = "cpu") -> Generator:
+def load_generator(
+    name_or_file: str | Path, device: str | torch.device = "cpu", parents: Sequence[Path] = ()
+) -> Generator:
     """The generator of a file of any kind that is read, of a run, or in pretrained/.
 
     It is in eval mode, float32, without gradients, its weights in channels_last.
+    Args:
+        parents: files in which the parent of a style file is looked for first.
     Raises: ModelError (exit 4) when nothing has this name or the file holds no sound generator.
     """
-    return load_network(name_or_file, "generator", build_generator, device)[0]
+    return load_network(name_or_file, "generator", build_generator, device, parents)[0]
 
 
 def load_discriminator(name_or_file: str | Path, device: str | torch.device = "cpu") -> Discriminator:
@@ -49,16 +58,75 @@ def open_model(name_or_file: str | Path, what: str = "generator") -> Checkpoint:
     return locate(name_or_file, what)[1]
 
 
-def locate(name_or_file: str | Path, what: str = "generator") -> tuple[Path, Checkpoint]:
-    """As open_model, with the file that the checkpoint was read from. Raises: ModelError."""
+def locate(
+    name_or_file: str | Path, what: str = "generator", parents: Sequence[Path] = ()
+) -> tuple[list[Path], Checkpoint]:
+    """As open_model, with the files that the checkpoint was read from; parents as in load_generator.
+
+    The files are one, or a style file and its parent. Raises: ModelError.
+    """
     path = find_model(name_or_file, what)
-    found = read_any(path)
+    files, found = read_model(path, parents)
     if what not in found and (beside := sibling(path, what)) != path and beside.is_file():
-        path, found = beside, read_any(beside)
+        files, found = read_model(beside, parents)
     if what not in found:
         kinds = " and ".join(kind[:30] for kind in found)
-        raise ModelError(f"{shown(path)} holds a {kinds}, not a {what}; name another file")
-    return path, found[what]
+        raise ModelError(f"{shown(files[0])} holds a {kinds}, not a {what}; name another file")
+    return files, found[what]
+
+
+def read_model(path: Path, parents: Sequence[Path] = ()) -> tuple[list[Path], dict[str, Checkpoint]]:
+    """As checkpoint.importers.read_any, with the files; a style has become the generator it stands for.
+
+    Raises: ModelError, also for a style whose parent is missing or another.
+    """
+    found = read_any(path)
+    if KIND not in found:
+        return [path], found
+    try:
+        file, parent = _parent(path, read_style(found[KIND]), parents)
+        return [path, file], {"generator": merge(found[KIND], parent)}
+    except ModelError as error:
+        raise ModelError(f"{shown(path, 50)}: {error}"[:200]) from None
+
+
+def _parent(path: Path, style: Style, parents: Sequence[Path]) -> tuple[Path, Checkpoint]:
+    """The generator that a style at path was made of, and its file. Raises: ModelError."""
+    name, other = shown(style.name, 25), ""
+    for file in _places(path, style.name, parents):
+        try:
+            generator = read_any(file).get("generator")
+        except ModelError:
+            other = other or f"{shown(file, 45)} is broken"
+            continue
+        if generator and (found := weights_digest(generator)) == style.parent:
+            return file, generator
+        if generator:
+            other = other or f"{shown(file, 45)} has {found[:8]}"
+    if other:
+        raise ModelError(
+            f"its parent {name} has weights {style.parent[:8]}, but {other}; put the right one beside it"
+        )
+    last = Path(name).name
+    raise ModelError(f"its parent {name} is not here; put {last}.safetensors beside it")
+
+
+def _places(path: Path, name: str, parents: Sequence[Path]) -> Iterator[Path]:
+    """Files that may be the parent called name of a style at path."""
+    last = Path(name).name
+    known = pretrained().get(last), catalogue.find(last)
+    ends = ("", ".safetensors", ".generator.safetensors", "/last.safetensors", "/best.safetensors")
+    places = [f"{folder}{name}{end}" for folder in ("", f"{RUNS}/") for end in ends]
+    tried = [*parents, *(path.parent / f"{last}{end}" for end in ends), *known, *map(Path, places)]
+    yield from dict.fromkeys(file for file in tried if file and file.is_file() and file != path)
+
+
+def parent_name(file: Path) -> str:
+    """What a style made of the generator in file calls it: one of the names that are tried to find it."""
+    file = file.with_name(file.name.removesuffix(".safetensors").removesuffix(".generator"))
+    place = file.absolute().parent if file.name in ("last", "best") else file
+    name = place.name if place.parent in pretrained_dirs() else told(place)
+    return name if is_plain(name) else "parent"
 
 
 def find_model(name_or_file: str | Path, what: str = "generator") -> Path:
@@ -95,12 +163,17 @@ def find_model(name_or_file: str | Path, what: str = "generator") -> Path:
 
 
 def pretrained(what: str = "generator") -> dict[str, Path]:
-    """The models that ship or were added: NAME-SIZE, and NAME for the largest of them, to their files."""
+    """The models that ship or were added: NAME-SIZE, and NAME for the largest of them, to their files.
+
+    NAME.style.safetensors counts as a generator.
+    """
     files: dict[str, Path] = {}
     sizes: dict[str, int] = {}
+    kinds = (what, KIND) if what == "generator" else (what,)
     for folder in pretrained_dirs():
-        for file in sorted(folder.glob(f"*.{what}.safetensors")):
-            files.setdefault(file.name.removesuffix(f".{what}.safetensors"), file)
+        for kind in kinds:
+            for file in sorted(folder.glob(f"*.{kind}.safetensors")):
+                files.setdefault(file.name.removesuffix(f".{kind}.safetensors"), file)
     for full in sorted(files):
         if (match := re.fullmatch(r"(.+)-(\d{1,6})", full)) and int(match[2]) > sizes.get(match[1], 0):
             sizes[match[1]] = int(match[2])
@@ -111,21 +184,25 @@ def pretrained(what: str = "generator") -> dict[str, Path]:
 def sibling(file: Path, what: str) -> Path:
     """The file for another kind beside it: X.safetensors for the generator, else X.WHAT.safetensors.
 
-    In pretrained/ the generator's file says so, too: X.generator.safetensors.
+    In pretrained/ the generator's file says so, too: X.generator.safetensors, or X.style.safetensors.
     """
     stem = file.name.removesuffix(".safetensors")
-    if stem.endswith(".generator"):
-        return file.with_name(f"{stem.removesuffix('.generator')}.{what}.safetensors")
+    if stem.endswith((".generator", f".{KIND}")):
+        return file.with_name(f"{stem.rpartition('.')[0]}.{what}.safetensors")
     return file if what == "generator" else file.with_name(f"{stem}.{what}.safetensors")
 
 
 def load_network(
-    name_or_file: str | Path, what: str, build: Callable[[Checkpoint], Net], device: str | torch.device
-) -> tuple[Net, Path, Checkpoint]:
+    name_or_file: str | Path,
+    what: str,
+    build: Callable[[Checkpoint], Net],
+    device: str | torch.device,
+    parents: Sequence[Path] = (),
+) -> tuple[Net, list[Path], Checkpoint]:
     """The network that build makes of what locate finds, and that. Raises: ModelError naming it."""
     where = choose_device(device) if isinstance(device, str) and device in CHOICES else torch.device(device)
-    path, checkpoint = locate(name_or_file, what)
+    files, checkpoint = locate(name_or_file, what, parents)
     try:
-        return build(checkpoint).to(where), path, checkpoint
+        return build(checkpoint).to(where), files, checkpoint
     except ModelError as error:
         raise ModelError(f"{shown(name_or_file, 60)}: {error}"[:200]) from None

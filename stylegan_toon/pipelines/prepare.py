@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import os
-import secrets
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +19,11 @@ from tqdm import tqdm
 from stylegan_toon import __version__
 from stylegan_toon.archives import Read, pictures
 from stylegan_toon.data import centred, leaves_out
-from stylegan_toon.errors import DiskError, InputError, UsageError, shown
+from stylegan_toon.errors import InputError, UsageError, shown
 from stylegan_toon.faces.align import align, move, side, to_photo
 from stylegan_toon.faces.detect import Face, select_faces
 from stylegan_toon.faces.detectors import choose_detector
+from stylegan_toon.files import open_aside
 from stylegan_toon.images import read_image
 
 MAX_BROKEN = 0.1
@@ -50,6 +50,7 @@ class Config:
         same, and the first stays; 0 keeps all.
     format: png, webp or jpg.
     detector: what finds the faces, as choose_detector.
+    centre: take the centre square of a picture, too, that holds no face, or one too far outside.
     """
 
     size: int = 256
@@ -61,6 +62,7 @@ class Config:
     near: int = 12
     format: str = "png"
     detector: str = "yunet"
+    centre: bool = False
 
 
 @dataclass
@@ -107,28 +109,14 @@ def prepare(
     if any(os.path.exists(out) and os.path.exists(s) and os.path.samefile(s, out) for s in sources):  # noqa: PTH110, PTH121
         raise UsageError(f"{shown(out)} is one of the sources; name another ZIP to write")
     find = choose_detector(config.detector, insightface_root, device, report)
-    aside = out.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with aside.open("xb") as file, zipfile.ZipFile(file, "w") as pack:
-                made = _fill(pack, sources, Prepared(out), config, leaves_out(exclude), find, problem, quiet)
-                broken, read = made.counts().get("broken", 0), made.read
-                if broken > MAX_BROKEN * read:
-                    raise InputError(
-                        f"{broken} of {read} pictures are broken, more than a tenth; remove them first"
-                    )
-                if not made.pictures:
-                    raise InputError(
-                        f"no picture is left ({_in_words(made.counts())}); see the options of prepare"
-                    )
-                _write(pack, "manifest.json", _manifest(made, config))
-            os.replace(aside, out)  # noqa: PTH105
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        why = (error.strerror or str(error) or "write failed")[:40]
-        raise DiskError(f"cannot write {shown(out)} ({why}); free space or choose another place") from None
+    with open_aside(out) as file, zipfile.ZipFile(file, "w") as pack:
+        made = _fill(pack, sources, Prepared(out), config, leaves_out(exclude), find, problem, quiet)
+        broken, read = made.counts().get("broken", 0), made.read
+        if broken > MAX_BROKEN * read:
+            raise InputError(f"{broken} of {read} pictures are broken, more than a tenth; remove them first")
+        if not made.pictures:
+            raise InputError(f"no picture is left ({_in_words(made.counts())}); see the options of prepare")
+        _write(pack, "manifest.json", _manifest(made, config))
     return made
 
 
@@ -196,13 +184,15 @@ def _squares(
 ) -> Iterator[tuple[Image.Image, dict[str, object]]]:
     """The squares of a photo at their size, each with what the manifest says of its face."""
     smallest = config.size / 2 if config.min_size is None else config.min_size
-    if not config.align:
+    found = select_faces(find(photo, min_score=config.min_score), config.faces) if config.align else []
+    if config.centre:
+        found = [face for face in found if _outside(photo, face) <= config.max_outside]
+    if not config.align or (config.centre and not found):
         if min(photo.size) < smallest:
             drop("small", side=min(photo.size))
         else:
             yield centred(photo, config.size), {}
         return
-    found = select_faces(find(photo, min_score=config.min_score), config.faces)
     if not found:
         drop("no face")
     for face in found:

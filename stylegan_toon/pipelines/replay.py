@@ -1,5 +1,6 @@
 """Make a picture again from what it says of itself (docs/replay.md)."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from stylegan_toon.faces.detect import select_faces
 from stylegan_toon.images import load_image, save_png, to_uint8
 from stylegan_toon.metadata import chunks, read, sha256
 from stylegan_toon.pipelines.generate import draw_numbers, map_latents, read_latents, square_grid
-from stylegan_toon.pipelines.models import find_model, load_generator
+from stylegan_toon.pipelines.models import find_model, load_generator, locate
 from stylegan_toon.pipelines.toonify import Toonifier, picture, toon, whole
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.generator import NOISE_MODES
@@ -111,24 +112,35 @@ class _Note:
             raise self.damaged(key)
         return name, Path(called).name, digest
 
-    def model(self, role: str, what: str, folders: Sequence[Path]) -> str:
-        """The name or file of the model that was used. Raises: ModelError."""
+    def digests(self, role: str) -> list[str]:
+        """SHA-256 of the model that was used and, if it was a style file, of its parent."""
+        parent = self.get("models", dict)[role].get("parent", {})
+        if not isinstance(parent, dict):
+            raise self.damaged(role)
+        return [self.entry("models", role)[2], *(str(parent[key]) for key in parent if key == "sha256")]
+
+    def model(self, role: str, folders: Sequence[Path], parents: Sequence[Path] = ()) -> str:
+        """The name or file of the generator that was used; parents as for it. Raises: ModelError."""
         name, called, digest = self.entry("models", role)
+        wanted = self.digests(role)
         missing: ToonError | None = None
         other = ""
         for candidate in (
             name,
-            called.removesuffix(f".{what}.safetensors"),
+            re.sub(r"\.(generator|style)\.safetensors$", "", called),
             *(str(f / called) for f in folders),
         ):
             try:
-                path = find_model(candidate, what)
+                path = find_model(candidate)
+                files = [path]
+                if sha256(path) == digest:
+                    files, _ = locate(candidate, parents=parents)
             except ModelError as error:
                 missing = missing or error
                 continue
-            if sha256(path) == digest:
+            if [sha256(file) for file in files] == wanted:
                 return candidate
-            other = other or shown(path, 50)
+            other = other or shown(files[-1], 50)
         if other:
             raise ModelError(
                 f"{shown(self.file, 40)} was made with {called[:40]} (SHA-256 {digest[:12]}); "
@@ -168,7 +180,7 @@ def _generate(note: _Note, latents: str | Path | None, folders: Sequence[Path], 
     psi, cutoff = float(note.get("psi", int, float)), note.get("cutoff", int, type(None))
     if noise not in NOISE_MODES:
         raise note.damaged("noise")
-    generator = load_generator(note.model("generator", "generator", folders), device)
+    generator = load_generator(note.model("generator", folders), device)
     if exact:
         double(generator)
     codes, key, top = None, "seeds", 2**32
@@ -188,7 +200,8 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
         recipe = from_json(Recipe, note.get("blend", dict))
     except ModelError:
         raise note.damaged("blend") from None
-    style, source = (note.model(role, "generator", folders) for role in ("style", "source"))
+    source = note.model("source", folders)
+    style = note.model("style", folders, [find_model(source)])
     detector = note.get("detector", str) if "detector" in note.about else "yunet"
     toonifier = Toonifier(style, source, recipe, device, exact=exact, detector=detector)
     if "photo" not in note.about:

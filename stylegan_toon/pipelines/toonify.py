@@ -14,19 +14,19 @@ from torch import Tensor
 from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.config import to_json
 from stylegan_toon.device import choose_device
-from stylegan_toon.errors import InputError, UsageError, shown
+from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.exact import double, normal
 from stylegan_toon.faces.align import align
 from stylegan_toon.faces.detect import MODEL, Face, find_faces, select_faces
 from stylegan_toon.faces.detectors import choose_detector
 from stylegan_toon.faces.paste import paste
 from stylegan_toon.features.mobileface import NAME, MobileFace, load_mobileface
-from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor, to_uint8
-from stylegan_toon.metadata import chunks, file_entry
+from stylegan_toon.images import grid, list_images, load_image, save_png, to_levels, to_tensor, to_uint8
+from stylegan_toon.metadata import chunks, file_entry, model_entry
 from stylegan_toon.methods.invert import STEPS, refine
 from stylegan_toon.paths import pretrained_file
 from stylegan_toon.pipelines.blend import nothing_changes, other_codes
-from stylegan_toon.pipelines.models import load_network
+from stylegan_toon.pipelines.models import find_model, load_network
 from stylegan_toon.stylegan2.blend import Recipe, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
 from stylegan_toon.stylegan2.encoder import Encoder
@@ -76,10 +76,14 @@ class Toonifier:
             raise UsageError(f"--exact needs --detector yunet; {detector} computes in float32")
         self.detector = detector
         self.device, self.exact = choose_device(device), exact
-        self.files: dict[str, dict[str, str]] = {}  # the models in use, as the metadata tell of them
+        self.files: dict[str, dict[str, Any]] = {}  # the models in use, as the metadata tell of them
         self.source, _ = self._open("source", source, "generator", build_generator)
-        self._child, made = self._open("style", style, "generator", build_generator)
-        self.set_blend(int(made.meta.get("blend", 0)) if blend is None else blend)
+        parents = [find_model(source)]  # of a style file, most often
+        self._child, made = self._open("style", style, "generator", build_generator, parents)
+        own, most = made.meta.get("blend", 0), self.source.config.n_resolutions
+        if blend is None and (type(own) is not int or not 0 <= own <= most):
+            raise ModelError(f"{shown(style)} wants blend {str(own)[:20]}, not 0..{most}; give --blend")
+        self.set_blend(own if blend is None else blend)
         shares = self.recipe.shares(self.source.config.n_resolutions)
         if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
             report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
@@ -90,10 +94,15 @@ class Toonifier:
         self._encoder: Encoder | None = None
 
     def _open(
-        self, role: str, name: str, what: str, build: Callable[[Checkpoint], Net]
+        self,
+        role: str,
+        name: str,
+        what: str,
+        build: Callable[[Checkpoint], Net],
+        parents: Sequence[Path] = (),
     ) -> tuple[Net, Checkpoint]:
-        network, path, made = load_network(name, what, build, self.device)
-        self.files[role] = file_entry(path, name)
+        network, files, made = load_network(name, what, build, self.device, parents)
+        self.files[role] = model_entry(files, name)
         return (double(network) if self.exact else network), made
 
     def set_blend(self, how: int | Recipe) -> None:
@@ -253,8 +262,8 @@ def toon(
 
 def whole(photo: Image.Image, faces: Sequence[Face], cartoons: Tensor, exact: bool) -> np.ndarray:
     """uint8 [H, W, 3]: the photo with cartoons [N, 3, R, R] over its faces."""
-    squares = [picture(cartoon) for cartoon in cartoons]
-    return paste(photo, [(a, f.points) for a, f in zip(squares, faces, strict=True)], exact=exact)[0]
+    pairs = [(a, f.points) for a, f in zip(to_levels(cartoons), faces, strict=True)]
+    return paste(photo, pairs, exact=exact)[0]
 
 
 def picture(cartoon: Tensor, size: int | None = None) -> Image.Image:

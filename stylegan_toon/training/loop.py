@@ -1,14 +1,16 @@
 """The one training loop: it owns steps, files, logs, signals, memory and resuming, and knows no method."""
 
-import gc
 import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -16,11 +18,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from stylegan_toon.checkpoint.format import TRAIN_STATE, load, write_aside
+from stylegan_toon.checkpoint.format import TRAIN_STATE, load
 from stylegan_toon.config import to_json
-from stylegan_toon.device import keep_buffers
+from stylegan_toon.device import free_buffers, keep_buffers, memory_used
 from stylegan_toon.errors import Interrupted, MemoryFullError, NotFiniteError, Terminated
+from stylegan_toon.files import write_aside
 from stylegan_toon.training.lock import hold
+from stylegan_toon.training.log import log, rewind, stuck
 from stylegan_toon.training.method import Method
 from stylegan_toon.training.state import (
     fill,
@@ -49,6 +53,8 @@ class Run:
     seed: int = 0
     resume: str = "auto"  # or never, or the path of a state
     quiet: bool = False
+    patience: int = 0  # looks without a lower figure that end the run; 0 never ends it early
+    figure: str = "kid"  # of a look; lower is better
 
 
 def train(
@@ -66,7 +72,7 @@ def train(
             state was saved where both fall together, and when nothing is left to do; it writes samples and
             models, and returns figures for the log.
         about: what run.json says.
-    Returns: the number of steps done in all.
+    Returns: the number of steps done in all; fewer than run.steps where run.patience ended it.
     When memory runs out, the run goes back to its newest state with the batch in twice as many parts.
     Raises: RunBusyError, NotFiniteError, DiskError, ModelError (a state of other settings), MemoryFullError,
         Interrupted and Terminated after saving.
@@ -79,48 +85,84 @@ def train(
         write_aside(run.out / "run.json", [(json.dumps(about, indent=1) + "\n").encode()])
         if newest_state(run.out) is None:  # there is always a state to go back to, and a place to write it
             save_state(run.out, method, optimizers, start, run.seed, parts)
-        if start and (start % run.look_every == 0 or start >= run.steps):
-            _log(run.out, {"step": start, **look(start)})  # the run may have ended between state and look
-        bar = tqdm(
-            total=run.steps,
-            initial=start,
-            unit="step",
-            disable=None if not run.quiet else True,
-            smoothing=0.05,
-        )
-        began, done = time.monotonic(), start
-        while done < run.steps:
-            i = done
+        again = start and (start % run.look_every == 0 or start >= run.steps)
+        if again and _look(look, run, start):  # the run may have ended between state and look
+            return start
+        steps = partial(_steps, method, stream, run, look, optimizers, caught)
+        done, full = steps(start, parts)
+        while full:
+            start, parts = _smaller(method, optimizers, run, done, parts)
+            done, full = _in_thread(partial(steps, start, parts))
+        return done
+
+
+def _steps(
+    method: Method,
+    stream: Callable[[int], Mapping[str, Tensor]],
+    run: Run,
+    look: Callable[[int], Mapping[str, float]],
+    optimizers: dict[str, Optimizer],
+    caught: list[signal.Signals],
+    start: int,
+    parts: int,
+) -> tuple[int, bool]:
+    """Run method.step from start to the end; returns the number of steps done, and whether memory ran out."""
+    began, figures = time.monotonic(), ""
+    hidden = None if not run.quiet else True
+    with tqdm(total=run.steps, initial=start, unit="step", disable=hidden, smoothing=0.05) as bar:
+        for i in range(start, run.steps):
             torch.manual_seed(run.seed * 1_000_003 + i)  # step i draws the same noise, resumed or not
             losses = _step(method, stream, optimizers, i)
             if losses is None:
-                start, parts = _smaller(method, optimizers, run, i, parts)
-                began, done = time.monotonic(), start
-                bar.reset()
-                bar.update(done)
-                continue
+                return i, True
             _check_finite(losses, method, optimizers, i, run.out)
             done = i + 1
             bar.update()
+            if not bar.disable:
+                seen = done * method.config.batch
+                bar.set_postfix_str(
+                    f"{seen:,} pictures, {memory_used() / 1e9:.1f} GB{figures}", refresh=False
+                )
             if done % run.log_every == 0 or done == run.steps:
                 values = {name: round(float(value), 6) for name, value in losses.items()}
                 seconds = max(time.monotonic() - began, 1e-9)  # a clock may stand still for a step
-                rate = round((done - start) / seconds, 4)
-                _log(
-                    run.out,
-                    {"step": done, "seconds": round(seconds, 1), "rate": rate, **values},
-                )
-                bar.set_postfix({k: f"{v:.3g}" for k, v in values.items() if "/" not in k}, refresh=False)
+                rate, memory = round((done - start) / seconds, 4), round(memory_used() / 1e6)
+                entry = {"step": done, "seconds": round(seconds, 1), "rate": rate, "memory_mb": memory}
+                log(run.out, {**entry, **values})
+                figures = "".join(f", {k} {v:.3g}" for k, v in values.items() if "/" not in k)
             stop = next(iter(caught), None)
             if done % run.save_every == 0 or done == run.steps or stop:
                 save_state(run.out, method, optimizers, done, run.seed, parts)
             if stop:
-                bar.close()
                 raise EXITS[stop](f"stopped after step {done}; saved in {run.out}; the same command goes on")
-            if done % run.look_every == 0 or done == run.steps:
-                _log(run.out, {"step": done, **look(done)})
-        bar.close()
-        return done
+            if (done == run.steps or done % run.look_every == 0) and _look(look, run, done):
+                if done % run.save_every and done < run.steps:
+                    save_state(run.out, method, optimizers, done, run.seed, parts)
+                return done, False
+    return max(start, run.steps), False
+
+
+def _in_thread(function: Callable[[], tuple[int, bool]]) -> tuple[int, bool]:
+    """function() in a thread of its own, while this one waits for it and for signals.
+
+    Where oneDNN once had no memory for a new kernel, it refuses every other one in the same thread.
+    """
+    found: Future[tuple[int, bool]] = Future()
+
+    def body() -> None:
+        try:
+            found.set_result(function())
+        except BaseException as error:
+            found.set_exception(error)
+
+    Thread(target=body, daemon=True).start()
+    return found.result()
+
+
+def _look(look: Callable[[int], Mapping[str, float]], run: Run, done: int) -> bool:
+    """Look and log it; whether the run is to end because its figure does not fall any more."""
+    log(run.out, {"step": done, **look(done)})
+    return run.patience > 0 and stuck(run.out, run.figure, run.patience)
 
 
 def _step(
@@ -158,14 +200,12 @@ def _smaller(
         )
     assert isinstance(method, nn.Module)
     method.zero_grad(set_to_none=True)
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    free_buffers()
     path, state, _ = open_newest(run.out)
     fill(path, state, method, optimizers)
     step = int(state.meta["step"])
-    _rewind_log(run.out, step)
-    _log(run.out, {"step": step, "parts": parts})
+    rewind(run.out, step)
+    log(run.out, {"step": step, "parts": parts})
     if not run.quiet:
         tqdm.write(
             f"out of memory at step {i}: batches are taken in {parts} parts from step {step} on", sys.stderr
@@ -198,24 +238,8 @@ def _resume(method: Method, optimizers: Mapping[str, Optimizer], run: Run) -> tu
         start, parts = int(state.meta["step"]), int(state.meta.get("parts", 1))
         method.take_parts(parts)
         forget(run.out, start)
-    _rewind_log(run.out, start)
+    rewind(run.out, start)
     return start, parts
-
-
-def _rewind_log(out: Path, step: int) -> None:
-    """Cut the log back to step: what comes after will be done again; a line that a crash tore goes too."""
-    path, kept = out / "log.jsonl", []
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-            at = entry["step"] + ("rate" not in entry) / 2  # a look comes after its step, and is repeated
-        except (ValueError, TypeError, KeyError):
-            continue
-        if at <= step:
-            kept.append(line + "\n")
-    write_aside(path, ["".join(kept).encode()])
 
 
 def _check_finite(
@@ -236,11 +260,6 @@ def _check_finite(
         if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
             bad.append(f"the gradient of {name[-40:]}")
     raise NotFiniteError(f"{bad[0]} is not finite at step {i}; {last_good(out)}; lower --lr or raise --r1")
-
-
-def _log(out: Path, entry: Mapping[str, Any]) -> None:
-    with (out / "log.jsonl").open("a") as log:
-        log.write(json.dumps(entry) + "\n")
 
 
 @contextmanager

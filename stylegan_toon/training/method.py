@@ -8,7 +8,10 @@ from torch.optim import Optimizer
 
 
 class Method(Protocol):
-    """A trained method; every one is an nn.Module whose state_dict holds all that a step remembers."""
+    """A trained method; every one is an nn.Module whose state_dict holds all that a step remembers.
+
+    Its config says the batch: how many pictures a step takes.
+    """
 
     config: Any
 

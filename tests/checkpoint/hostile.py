@@ -52,7 +52,7 @@ COMMANDS = [
     ("torch.hub", "load", "x"), ("torch.storage", "_load_from_bytes.__globals__", "x"),
     ("numpy.testing._private.utils", "runstring", "open('{0}', 'w')"), ("numpy", "load", "{0}"),
     ("numpy.f2py.crackfortran", "getlincoef", "open('{0}', 'w')"), ("numpy", "fromfile", "{0}"),
-    ("stylegan_toon.checkpoint.format", "write_aside", "{0}"),
+    ("stylegan_toon.files", "write_aside", "{0}"),
     ("torch_utils.persistence", "_src_to_module", "x"),
 ]  # fmt: skip
 

@@ -10,11 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from stylegan_toon.checkpoint.format import load
+from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
+from stylegan_toon.metadata import read, sha256
 from stylegan_toon.pipelines.models import load_encoder, load_generator
 from stylegan_toon.training.lock import hold
 
@@ -105,6 +108,121 @@ def test_a_run_starts_from_the_networks_of_another(runs):
     assert code == 2 and "give one" in said
 
 
+def style(folder, out, steps=2, source="faces", code=0):
+    made = (
+        "finetune",
+        "--target",
+        STORYBOOK,
+        "--source",
+        source,
+        "--out",
+        out,
+        "--batch",
+        4,
+        "--steps",
+        steps,
+    )
+    got, printed, err = toon(
+        *made, "--train", "lora", "--rank", 2, "--blend", 2, "--structure", 0, cwd=folder
+    )
+    assert got == code, err
+    return err if code else printed
+
+
+@pytest.fixture(scope="module")
+def tiny(runs):
+    """The file of a style."""
+    made = style(runs, "runs/tiny").split()
+    assert made == ["runs/tiny/best.safetensors", "runs/tiny/last.safetensors"]
+    return made[0]
+
+
+def test_a_style_file_opens_wherever_a_generator_does(runs, tiny):
+    held = load(runs / tiny)
+    assert held.kind == "style" and held.meta["blend"] == 2 and (runs / tiny).stat().st_size < 30_000
+    done("convert", tiny, "whole.safetensors", cwd=runs)
+    done("convert", tiny, "small.safetensors", "--to", "style", "--half", "--meta", "blend=1", cwd=runs)
+    small = load(runs / "small.safetensors")
+    assert (small.kind, small.meta["blend"], small.config) == ("style", 1, held.config)
+    done("convert", tiny, "whole.pt", "--to", "rosinality", cwd=runs)
+    with contextlib.chdir(runs):
+        whole, child = load_generator("whole.safetensors"), load_generator("tiny")
+        near, back = load_generator("small.safetensors"), load_generator("whole.pt")
+        parent = load_generator("faces/last.safetensors")
+    for name, tensor in child.state_dict().items():
+        assert torch.equal(whole.state_dict()[name], tensor), name
+        assert torch.equal(back.state_dict()[name], tensor), name
+        torch.testing.assert_close(near.state_dict()[name], tensor, rtol=1e-3, atol=1e-3)
+    assert not torch.equal(child.synthesis.blocks[3].to_rgb.bias, parent.synthesis.blocks[3].to_rgb.bias)
+    for at, model in enumerate(("tiny", "whole.safetensors")):
+        done("generate", model, "--seeds", 1, "--out", "d", "--npz", f"{at}.npz", cwd=runs)
+    with np.load(runs / "0.npz") as a, np.load(runs / "1.npz") as b:
+        assert (a["images"] == b["images"]).all()
+    done("blend", "faces/last.safetensors", "tiny", "--blend", 2, "--out", "mixed.safetensors", cwd=runs)
+    code, _, said = toon("convert", "faces/last.safetensors", "x.safetensors", "--to", "style", cwd=runs)
+    assert code == 2 and "no style file" in said
+
+
+def test_a_picture_of_a_style_tells_of_its_parent_and_is_replayed_with_that_one_alone(runs, tiny):
+    picture = done("generate", "tiny", "--seeds", 1, "--out", "told", cwd=runs).split()[0]
+    entry = read(runs / picture)["models"]["generator"]
+    source = runs / "faces" / "last.safetensors"
+    assert entry["parent"] == {
+        "name": "faces/last.safetensors",
+        "file": source.name,
+        "sha256": sha256(source),
+    }
+    assert entry["sha256"] == sha256(runs / tiny)
+    pairs = done("toonify", "--style", "tiny", "--source", "faces", "--out", "told", cwd=runs).strip()
+    assert read(runs / pairs)["models"]["style"]["parent"]["sha256"] == sha256(source)
+    for file in (picture, pairs):
+        again = done("replay", file, cwd=runs).strip()
+        assert (runs / again).read_bytes() == (runs / file).read_bytes()
+    done("convert", "faces/last.safetensors", "runs/tiny/faces.safetensors", "--half", cwd=runs)
+    code, _, said = toon("replay", picture, cwd=runs)  # a parent, but not the file it was drawn with
+    (runs / "runs/tiny/faces.safetensors").unlink()
+    assert code == 4 and "faces.safetensors is another" in said
+
+
+def test_a_style_run_goes_on_to_the_same_end_and_from_the_same_source_alone(runs, tiny):
+    style(runs, "runs/two", steps=1)
+    style(runs, "runs/two")
+    assert done("digest", "runs/two", cwd=runs) == done("digest", "runs/tiny", cwd=runs)
+    for name, tensor in load(runs / tiny).tensors.items():
+        assert torch.equal(load(runs / "runs/two/last.safetensors").tensors[name], tensor), name
+    done("convert", "faces/last.safetensors", "half.safetensors", "--half", cwd=runs)
+    done("convert", "faces/last.discriminator.safetensors", "half.discriminator.safetensors", cwd=runs)
+    said = style(runs, "runs/two", steps=3, source="half.safetensors", code=4)
+    assert "half is not what this run started from" in said
+    said = style(runs, "runs/three", source="runs/tiny", code=4)
+    assert "holds a style; a style starts from a whole generator" in said
+    done("finetune", "--target", STORYBOOK, "--source", "runs/tiny", "--out", "runs/all", "--steps", 1,
+         "--batch", 4, cwd=runs)  # fmt: skip
+    assert load(runs / "runs/all/last.safetensors").kind == "generator"
+
+
+def test_a_style_with_a_mapping_of_its_own_is_wrong_usage(runs):
+    made = ("finetune", "--target", STORYBOOK, "--source", "faces", "--out", "no", "--train", "offsets")
+    code, _, said = toon(*made, "--train-mapping", cwd=runs)
+    assert code == 2 and "needs a frozen mapping" in said
+
+
+@pytest.mark.parametrize("command", [("generate",), ("toonify", "--style"), ("convert",)])
+def test_a_style_without_its_parent_or_with_another_is_4_in_one_line(command, runs, tiny, tmp_path):
+    held = load(runs / tiny)
+    held.config["name"] = "plain"
+    save(tmp_path / "lost.safetensors", held)
+    more = ["out.safetensors"] if command == ("convert",) else ["--out", "out"]
+    blamed = "faces-128.generator.safetensors has" if "toonify" in command else "is not here; put plain."
+    for words in (blamed, "plain.safetensors has "):
+        code, out, said = toon(*command, "lost.safetensors", *more, cwd=tmp_path)
+        assert (code, out) == (4, "") and said.count("\n") == 1 and len(said) <= 201
+        assert words in said and "lost.safetensors: its parent plain " in said
+        (tmp_path / "plain.safetensors").write_bytes((runs / "runs/story/last.safetensors").read_bytes())
+        more += ["--source", "plain.safetensors"] if "toonify" in command else []
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_noise_inputs_are_learnt_from_scratch_and_where_the_source_has_them(runs):
     def strengths(file):
         tensors = load(file).tensors
@@ -163,12 +281,13 @@ print(code, "torch" in sys.modules)
     "args",
     [
         ("train", "absent.zip", "--out", "runs/held"),
-        ("finetune", "--target", "held"),
+        ("finetune", "--target", "held.zip"),
         ("encode", "absent.zip", "--out", "runs/held"),
     ],
     ids=lambda args: args[0],
 )
 def test_a_second_run_is_told_who_holds_the_folder_before_torch_is_imported(args, tmp_path):
+    (tmp_path / "held.zip").touch()
     with hold(tmp_path / "runs" / "held"):
         command = [sys.executable, "-c", HELD, *args]
         env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -216,7 +335,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
         (["train", FACES, "--out", "o", "--channels", "1,x"], 2, "not a list of numbers"),
         (["train", FACES, "--out", "/dev/null/x", "--steps", "1"], 9, "--out"),
         (["train", FACES, "--out", "o", "--grow", "absent"], 4, "absent"),
-        (["finetune", "--target", "webtoon"], 3, "webtoon"),
+        (["finetune", "--target", "webtone"], 3, "known: webtoon, "),
         (["digest", "absent"], 4, "absent"),
         (["digest", "."], 4, "holds no state of a run"),
         (["digest", FACES], 4, "faces16.zip"),

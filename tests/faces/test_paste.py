@@ -127,6 +127,23 @@ def test_of_two_overlapping_faces_each_keeps_its_middle():
         assert mask[110, 90:160].min() > 0.95
 
 
+def test_of_floats_that_are_nearly_equal_no_byte_differs_by_more_than_one():
+    """Rounded to 8 bits first, a step of one level would grow with the contrast that colours are given."""
+    photo = load_image(PORTRAIT)
+    points = np.array([[205, 105], [247, 105], [226, 125], [208, 146], [243, 147]], np.float64)
+    draw = np.random.default_rng(0)
+    flat = np.asarray(photo.crop((140, 40, 312, 212)).resize((128, 128)), np.float32) * 0.45 + 60
+    first = flat + draw.uniform(-0.5, 0.5, flat.shape)
+    second = first + draw.normal(0, 0.01, flat.shape)
+    a, b = (paste(photo, [(cartoon, points)])[0].astype(int) for cartoon in (first, second))
+    assert 0 < np.abs(a - b).max() <= 1 and (a != b).mean() < 1e-3
+    a, b = (
+        paste(photo, [(Image.fromarray(np.rint(cartoon).astype(np.uint8)), points)])[0].astype(int)
+        for cartoon in (first, second)
+    )
+    assert np.abs(a - b).max() > 1  # the case is one that shows it
+
+
 def test_wrong_arguments_are_named():
     for arguments in ({"feather": 0}, {"feather": 0.6}, {"colour": -0.1}, {"colour": 1.1}):
         with pytest.raises(ValueError, match="feather must be"):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan_toon.losses.adversarial import logistic_d, logistic_g
+from stylegan_toon.losses.adversarial import logistic_d, logistic_g, relativistic_d, relativistic_g
+from stylegan_toon.losses.correspondence import correspondence_loss
 from stylegan_toon.losses.identity import identity_loss
 from stylegan_toon.losses.latent import feature_l1, offset_loss, pyramid_l1
-from stylegan_toon.losses.regularize import path_length_penalty, r1_penalty
+from stylegan_toon.losses.regularize import l2_sp, path_length_penalty, r1_penalty
 from stylegan_toon.losses.structure import structure_loss
 
 
@@ -21,6 +22,65 @@ def test_logistic_losses_by_hand():
     assert float(logistic_g(scores)) == pytest.approx(wanted, rel=1e-6)
     saturating = np.mean([np.log(1 - 1 / (1 + np.exp(-s))) for s in (1.0, -2.0)])
     assert float(logistic_g(scores, saturating=True)) == pytest.approx(saturating, rel=1e-6)
+
+
+def test_relativistic_losses_by_hand_look_at_differences_of_pairs_alone():
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 1.0])
+    wanted_d = (math.log1p(math.exp(-1.5)) + math.log1p(math.exp(2.0))) / 2
+    wanted_g = (math.log1p(math.exp(1.5)) + math.log1p(math.exp(-2.0))) / 2
+    for shift in (0.0, 7.0):
+        assert float(relativistic_d(real + shift, fake + shift)) == pytest.approx(wanted_d, rel=1e-6)
+        assert float(relativistic_g(real + shift, fake + shift)) == pytest.approx(wanted_g, rel=1e-6)
+    assert float(relativistic_d(real.flip(0), fake)) != pytest.approx(wanted_d)
+    fake.requires_grad_()
+    relativistic_g(real, fake).backward()  # -sigmoid(D(x) - D(G(z))) / 2
+    assert fake.grad.tolist() == pytest.approx([-0.5 / (1 + math.exp(-1.5)), -0.5 / (1 + math.exp(2.0))])
+
+
+def test_l2_sp_by_hand():
+    weights = [torch.tensor([1.0, 2.0], requires_grad=True), torch.full((2, 2), 3.0, requires_grad=True)]
+    starts = [torch.tensor([0.0, 4.0], requires_grad=True), torch.full((2, 2), 3.0)]
+    loss = l2_sp(iter(weights), iter(starts))
+    assert loss.item() == 2.5
+    loss.backward()
+    assert weights[0].grad.tolist() == [1.0, -2.0] and starts[0].grad is None
+    assert (weights[1].grad == 0).all()
+
+
+def numpy_correspondence(child, source, group):
+    """Picture by picture, from the formulas; group members stand N / group apart."""
+    terms = []
+    for layer_c, layer_s in zip(child, source, strict=True):
+        flat = [x.reshape(len(x), -1).astype(np.float64) for x in (layer_c, layer_s)]
+        unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in flat]
+        n = len(unit[0])
+        apart = n // group
+        for i in range(n):
+            others = [i % apart + k * apart for k in range(group) if i % apart + k * apart != i]
+            e_p, e_q = (np.exp([x[i] @ x[j] for j in others]) for x in unit)
+            p, q = e_p / e_p.sum(), e_q / e_q.sum()
+            terms.append((p * np.log(p / q)).sum())
+    return np.mean(terms)
+
+
+@pytest.mark.parametrize("n, group", [(4, 4), (8, 4), (9, 3)])
+def test_correspondence_is_the_kl_of_softmaxed_cosines(n, group):
+    child = [torch.randn(n, 3, 4, 4, requires_grad=True), torch.randn(n, 2, 8, 8)]
+    source = [torch.randn(n, 3, 4, 4, requires_grad=True), torch.randn(n, 2, 8, 8)]
+    loss = correspondence_loss(child, source, group)
+    arrays = ([x.detach().numpy() for x in side] for side in (child, source))
+    assert loss.item() == pytest.approx(numpy_correspondence(*arrays, group), rel=1e-4)
+    assert loss.item() > 0
+    loss.backward()
+    assert child[0].grad.abs().sum() > 0 and source[0].grad is None
+    same = [x.detach() for x in child]
+    assert correspondence_loss(child, same, group).item() == 0
+
+
+@pytest.mark.parametrize("n, group", [(4, 2), (8, 3)])
+def test_correspondence_without_whole_groups_of_three_is_refused(n, group):
+    with pytest.raises(ValueError, match="groups of 3 or more"):
+        correspondence_loss([torch.randn(n, 2)], [torch.randn(n, 2)], group)
 
 
 def test_r1_of_a_quadratic_is_known():

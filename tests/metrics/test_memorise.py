@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from stylegan_toon.metrics.memorise import nearest, nearest_training
+from stylegan_toon.metrics.memorise import nearest, nearest_among, nearest_training
 
 
 def test_nearest_finds_the_row_and_its_distance():
@@ -35,3 +36,29 @@ def test_wrong_shapes_are_named():
         nearest(x, torch.zeros(0, 3))
     with pytest.raises(ValueError, match="at least one"):
         nearest_training(x[:0], x, x, zero, zero + 1)
+
+
+def test_among_training_pictures_alone_equals_a_loop_in_numpy():
+    rng = np.random.default_rng(4)
+    train, mirrored, made = (rng.normal(size=(n, 5)) for n in (9, 9, 6))
+    made[0] = mirrored[3]  # a copy of a mirror image
+    mean, std = rng.normal(size=5), rng.uniform(0.5, 2, 5)
+    t, m, g = ((x - mean) / std / 5**0.5 for x in (train, mirrored, made))
+    others = [
+        min(np.linalg.norm(t[i] - x) for x in [*np.delete(t, i, 0), *np.delete(m, i, 0)]) for i in range(9)
+    ]
+    of_made = [min(np.linalg.norm(x - y) for y in [*t, *m]) for x in g]
+    found = nearest_among(*(torch.from_numpy(x) for x in (made, train, mirrored, mean, std)))
+    line = np.quantile(others, 0.01)
+    np.testing.assert_allclose(found.held_out, np.sort(others)[4], rtol=1e-5)
+    np.testing.assert_allclose(
+        found.generated, np.sort(of_made)[2], rtol=1e-5
+    )  # torch's median of an even number
+    np.testing.assert_allclose(found.ratio, found.generated / found.held_out, rtol=1e-6)
+    assert found.closer == pytest.approx(np.mean(np.array(of_made) < line)) and found.closer > 0.16
+
+
+def test_among_one_picture_nothing_can_be_said():
+    one = torch.zeros(1, 5)
+    with pytest.raises(ValueError, match="M > 1"):
+        nearest_among(torch.zeros(3, 5), one, one, torch.zeros(5), torch.ones(5))

@@ -1,4 +1,4 @@
-"""A family of small untrained models: a source, a child that shares its 4x4 block, and an encoder."""
+"""Small untrained models: a source, a child that shares its mapping and 4x4 block, and an encoder."""
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ def models(tmp_path_factory):
     torch.manual_seed(3)
     source, child = Generator(NETWORK), Generator(NETWORK)
     source.w_mean.normal_()
+    child.mapping.load_state_dict(source.mapping.state_dict())
     child.synthesis.const.data.copy_(source.synthesis.const)
     child.synthesis.blocks[0].load_state_dict(source.synthesis.blocks[0].state_dict())
     encoder = encoder_net.Encoder(encoder_net.Config(32, NETWORK.channels, NETWORK.n_layers, 8))

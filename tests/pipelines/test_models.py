@@ -1,5 +1,7 @@
 """Names and files of models; converting and blending them."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,10 +11,17 @@ from stylegan_toon.errors import DiskError, ModelError, UsageError
 from stylegan_toon.pipelines import catalogue
 from stylegan_toon.pipelines.blend import blend_files
 from stylegan_toon.pipelines.convert import convert
-from stylegan_toon.pipelines.models import find_model, load_discriminator, load_generator, pretrained
+from stylegan_toon.pipelines.models import (
+    find_model,
+    load_discriminator,
+    load_generator,
+    parent_name,
+    pretrained,
+)
+from stylegan_toon.stylegan2.adapters import style_checkpoint
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
-from stylegan_toon.stylegan2.files import discriminator_checkpoint, generator_checkpoint
+from stylegan_toon.stylegan2.files import build_generator, discriminator_checkpoint, generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
 from tests.stylegan2 import reference
 
@@ -51,6 +60,27 @@ def test_a_model_is_a_file_a_run_or_a_known_name(home):
     assert d(g(torch.randn(2, 8), 0.7)).shape == (2,)
     assert load_discriminator("runs/mine/best.safetensors").config == CONFIG
     assert isinstance(stylegan_toon.load_generator("mine"), Generator)
+
+
+def test_a_style_file_among_the_added_models_is_found_by_its_name(home):
+    parent = load(home / "home" / "models" / "zebra-16.generator.safetensors")
+    child = build_generator(parent, trainable=True)
+    with torch.no_grad():
+        child.synthesis.blocks[2].to_rgb.bias += 0.5
+    file = home / "home" / "models" / "drawn-16.style.safetensors"
+    save(file, style_checkpoint(child, parent, parent_name(find_model("zebra-16")), 0, 1, {}))
+    assert load(file).config["name"] == "zebra-16" and find_model("drawn") == file
+    drawn = load_generator("drawn")
+    for mine, wanted in zip(drawn.parameters(), child.parameters(), strict=True):
+        torch.testing.assert_close(mine, wanted.detach())
+    save(
+        file.with_name("drawn-16.discriminator.safetensors"), discriminator_checkpoint(Discriminator(CONFIG))
+    )
+    assert load_discriminator(file).config == CONFIG
+    (home / "deep" / "er").mkdir(parents=True)
+    names = {"deep/er/x.safetensors": "deep/er/x", "runs/mine/last.safetensors": "runs/mine",
+             "/an/other/best.safetensors": "other", "C:x.safetensors": "parent", "x.pt": "x.pt"}  # fmt: skip
+    assert {name: parent_name(Path(name)) for name in names} == names
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(home):

@@ -221,7 +221,7 @@ def test_large_finite_gradients_are_no_reason_to_stop(tmp_path):
     run(method, tmp_path, 3)
 
 
-@pytest.mark.parametrize("kind", ["scratch", "freezesg"])
+@pytest.mark.parametrize("kind", ["scratch", "freezesg", "relativistic", "near"])
 @pytest.mark.parametrize("batch, parts", [(16, 2), (16, 4), (6, 2)])
 def test_a_batch_in_parts_gives_the_step_of_the_whole_batch(kind, batch, parts):
     """With SGD, whose step is the gradient; without random noise, which is drawn by the part."""
@@ -235,7 +235,13 @@ def test_a_batch_in_parts_gives_the_step_of_the_whole_batch(kind, batch, parts):
         if kind == "scratch":
             method = Scratch(GanConfig(**settings), *networks)
         else:
-            method = FreezeSG(FreezeConfig(structure_layers=2, **settings), *networks)
+            more = {
+                "freezesg": {"structure_layers": 2},
+                "relativistic": {"loss": "relativistic", "structure_layers": 2},
+                "near": {"structure_of": "features", "structure_layers": 1, "cdc_weight": 3.0,
+                         "l2sp_weight": 0.01, "freeze_mapping": False, "freeze_sg": 1},
+            }  # fmt: skip
+            method = FreezeSG(FreezeConfig(**settings, **more[kind]), *networks)
             method.gan.g.synthesis.blocks[1].to_rgb.bias.data += 0.3  # so that the structure loss is not 0
         assert method.take_parts(taken)
         torch.manual_seed(1)

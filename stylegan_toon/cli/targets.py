@@ -1,0 +1,84 @@
+"""What `finetune` makes of --target: its pictures are gathered, and options not given fit their number."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from stylegan_toon.cli.common import Common
+from stylegan_toon.cli.training import Decorator, together
+
+FREEZING = {"freeze_g", "freeze_sg", "freeze_mapping"}  # who gives one decides about all
+
+
+def target_options() -> Decorator:
+    """--target and what belongs to it; read by fit_to_target."""
+    what = "A folder or ZIP of pictures, or a name: webtoon, metfaces, disney, romance101, truebeauty "
+    what += "(pictures in data/NAME/), storybook, avatar, toonhead, ink, comic (these ship)."
+    strict = "End with 4 where the pictures of a name are not there; else another set stands in."
+    patience = "End when KID has not fallen for N looks; 0 never does."
+    board = "Write RUN/tensorboard, too (needs the extra tensorboard)."
+    return together(
+        [
+            click.option("--target", required=True, help=what),
+            click.option("--strict-target", is_flag=True, help=strict),
+            click.option(
+                "--patience",
+                type=click.IntRange(0),
+                default=4,
+                show_default=True,
+                metavar="N",
+                help=patience,
+            ),
+            click.option("--tensorboard", is_flag=True, help=board),
+        ]
+    )
+
+
+def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
+    """Give the command the Target whose path holds its pictures, and the recipe's options; below run_options.
+
+    What was given on the command line or by an environment variable stays.
+    """
+
+    @functools.wraps(function)
+    def fitted(common: Common, **given: Any) -> None:
+        from stylegan_toon.pipelines.targets import recipe, resolve
+
+        target = resolve(given["target"], given["strict_target"])
+        if target.note:
+            common.report(target.note)
+        from stylegan_toon.pipelines.own import gather
+
+        out, source, anew = Path(given["out"]), given["source"], given["resume"] == "never"
+        dry = bool(given.get("dry_run"))  # writes nothing, so own folders are counted as they are
+        found = gather(
+            replace(target, own=False) if dry else target,
+            out,
+            source,
+            given["exclude"],
+            anew,
+            common.problem,
+            common.quiet,
+        )
+        kind, settings = recipe(found.number, found.resolutions)
+        context = click.get_current_context()
+        ours = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+        own = {name for name in given if context.get_parameter_source(name) not in ours}
+        taken = {} if "preset" in own else {name: v for name, v in settings.items() if name not in own}
+        if own & FREEZING:
+            taken.pop("freeze_g", None)
+        words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in taken.items())
+        if "freeze_g" in taken:
+            taken["freeze_mapping"] = True
+            words += " --freeze-mapping"
+        common.report(f"{found.said}; {kind}: {words or 'the options as they are'}")
+        left_out = () if target.own and not dry else given["exclude"]
+        more = {"target": replace(target, path=found.path), "exclude": left_out}
+        function(common, **given | taken | more)
+
+    return fitted

@@ -1,0 +1,307 @@
+"""finetune as a person types it: what is frozen, from which files, with which pictures, and what it says."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stylegan_toon.checkpoint.format import load, save
+from stylegan_toon.cli.presets import cartoon_stylegan, parse_preset
+from stylegan_toon.errors import UsageError
+from stylegan_toon.pipelines.models import load_generator
+from stylegan_toon.stylegan2.config import Config, channels_for
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.files import discriminator_checkpoint, generator_checkpoint
+from stylegan_toon.stylegan2.generator import Generator
+from tests.checkpoint import nvidia_file
+from tests.cli.test_training import STORYBOOK, done, toon
+from tests.stylegan2 import reference
+
+CPU = ("--device", "cpu")
+NETWORK = Config(32, (8, 8, 8, 8), 16, 16, 2)
+
+
+def write(path, config):
+    save(path, generator_checkpoint(Generator(config), half=True))
+    save(path.with_name(f"{path.stem}.discriminator.safetensors"),
+         discriminator_checkpoint(Discriminator(config), half=True))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """small.safetensors, 32 px, and its discriminator."""
+    folder = tmp_path_factory.mktemp("place")
+    torch.manual_seed(2)
+    write(folder / "small.safetensors", NETWORK)
+    return folder
+
+
+def plan(*args, cwd, target=STORYBOOK):
+    said = done("finetune", "--target", target, "--dry-run", "--json", *args, *CPU, cwd=cwd)
+    return json.loads(said)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """An untrained StyleGAN2 of 256 px, multiplier 2, in float16, and one picture."""
+    folder = tmp_path_factory.mktemp("full")
+    write(folder / "full.safetensors", Config(256, channels_for(256)))
+    (folder / "pictures").mkdir()
+    Image.new("RGB", (256, 256), "teal").save(folder / "pictures" / "a.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options, g, d",
+    [
+        (["--freeze-g", "3", "--freeze-mapping"], 14_019_988, 28_864_129),
+        (["--freeze-g", "3"], 16_121_236, 28_864_129),
+        (["--freeze-g", "4", "--freeze-mapping"], 8_510_863, 28_864_129),
+        (["--freeze-sg", "4", "--freeze-d", "2"], 10_612_111, 26_486_785),
+        (["--preset", "cartoon-stylegan"], 14_019_988, 26_486_785),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_trained_parameters_at_256_px(full, options, g, d):
+    found = plan("--source", "full.safetensors", *options, cwd=full, target="pictures")
+    assert (found["trained_parameters_g"], found["trained_parameters_d"]) == (g, d)
+    assert (found["parameters_g"], found["parameters_d"]) == (30_034_338, 28_864_129)
+    assert not (full / "runs").exists()
+
+
+def test_a_dry_run_writes_nothing_and_says_the_settings_that_a_run_would_have(place, tmp_path):
+    args = ("finetune", "--target", STORYBOOK, "--source", place / "small.safetensors", "--freeze-d", "2",
+            "--steps", "1", "--batch", "4", *CPU)  # fmt: skip
+    lines = done(*args, "--dry-run", cwd=tmp_path).splitlines()
+    assert list(tmp_path.iterdir()) == []
+    assert "  freeze_d: 2" in lines and "pictures: 16" in lines
+    planned = json.loads(done(*args, "--dry-run", "--json", cwd=tmp_path))
+    done(*args, cwd=tmp_path)
+    assert json.loads((tmp_path / "runs/storybook16/run.json").read_text())["method"] == planned["method"]
+
+
+@pytest.mark.parametrize(
+    "options, freeze_g, freeze_sg, mapping",
+    [
+        ([], 2, 0, True),  # the recipe for few pictures
+        (["--freeze-g", "2"], 2, 0, False),
+        (["--freeze-g", "0"], 0, 0, False),
+        (["--freeze-sg", "2"], 2, 2, False),
+        (["--freeze-g", "3", "--freeze-sg", "2"], 3, 2, False),
+        (["--freeze-sg", "2", "--freeze-mapping"], 2, 2, True),
+        (["--train-mapping"], 1, 0, False),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_the_mapping_is_frozen_by_default_and_trained_beside_the_freezing_options(
+    place, options, freeze_g, freeze_sg, mapping
+):
+    code, out, said = toon("finetune", "--target", STORYBOOK, "--source", "small.safetensors", "--dry-run",
+                           "--json", *options, *CPU, cwd=place)  # fmt: skip
+    method = json.loads(out)["method"]
+    assert (method["freeze_g"], method["freeze_sg"], method["freeze_mapping"]) == (
+        freeze_g,
+        freeze_sg,
+        mapping,
+    )
+    assert code == 0 and ("--freeze-sg 2 does what --freeze-g 2 does" in said) == (mapping and freeze_sg > 0)
+
+
+def test_the_preset_gives_that_repositorys_settings_and_what_is_typed_counts_more(place):
+    common = ("--source", "small.safetensors", "--structure-layers", "2")
+    method = plan(*common, "--preset", "cartoon-stylegan:freezeG=2,freezeD=1", cwd=place)["method"]
+    wanted = {"freeze_g": 2, "freeze_d": 2, "freeze_mapping": True, "structure_of": "features", "mixing": 0.9,
+              "r1_weight": 10.0, "path_weight": 0.0, "ema_images": 5000.0, "ada_p": 0.0, "noise_lr": 0.1,
+              "structure_layers": 2}  # fmt: skip
+    assert method.items() >= wanted.items()
+    method = plan(*common, "--preset", "cartoon-stylegan:freezeG=-1", "--r1", "3", "--batch", "8", cwd=place)[
+        "method"
+    ]
+    assert method["r1_weight"] == 3.0 and method["path_weight"] == 2.0 and method["ema_images"] == 2500.0
+    assert (method["freeze_g"], method["freeze_mapping"]) == (0, False)
+
+
+def test_the_presets_numbers_are_read_whole():
+    assert parse_preset("cartoon-stylegan") == {
+        "freezeG": 4,
+        "freezeD": 4,
+        "freezeStyle": 4,
+        "structure_loss": 3,
+    }
+    assert cartoon_stylegan(parse_preset("cartoon-stylegan:freezeD=-1,structure_loss=-1"), 16).items() >= {
+        "freeze_g": -4, "freeze_d": 0, "structure_layers": 0}.items()  # fmt: skip
+    for text in ("cartoon", "cartoon-stylegan:freezeg=4", "cartoon-stylegan:freezeG=x", "cartoon-stylegan:,",
+                 "cartoon-stylegan:freezeG=0", "cartoon-stylegan:freezeG=-1,freezeStyle=2"):  # fmt: skip
+        with pytest.raises(UsageError) as refused:
+            parse_preset(text)
+        assert len(str(refused.value)) <= 190
+
+
+def test_a_child_of_freeze_sg_is_drawn_as_it_was_trained_and_told_apart(place, tmp_path):
+    """Coarse layers from the source's mapping in generate and looks; blend, convert and encode know it."""
+    source = place / "small.safetensors"
+    done("finetune", "--target", STORYBOOK, "--source", source, "--freeze-sg", "2", "--steps", "3",
+         "--batch", "4", "--out", "runs/sg", "--lr", "0.05", *CPU, cwd=tmp_path)  # fmt: skip
+    path = tmp_path / "runs/sg/last.safetensors"
+    child, parent = load_generator(path), load_generator(source)
+    assert load(path).config["source_resolutions"] == 2
+    z = torch.randn(1, 16, generator=torch.Generator().manual_seed(4))
+    codes = child.codes(z)
+    assert torch.equal(codes[:, 0], parent.mapping(z)) and torch.equal(codes[:, 4], child.mapping(z))
+    assert not torch.allclose(codes[:, 3], codes[:, 4])
+    done("generate", path, "--seeds", "4", "--out", "drawn", "--psi", "1", "--npz", "drawn.npz", cwd=tmp_path)
+    drawn = np.load(tmp_path / "drawn.npz")["images"]
+    torch.testing.assert_close(torch.from_numpy(drawn), child.synthesis(codes, "const")[-1])
+    done("convert", path, "again.safetensors", cwd=tmp_path)
+    assert load_generator(tmp_path / "again.safetensors").config == child.config
+    for args, wanted in (
+        (("convert", path, "x.pt", "--to", "rosinality"), "second mapping of --freeze-sg"),
+        (("encode", STORYBOOK, "--source", path, "--out", "e"), "has two mappings"),
+        (("finetune", "--target", STORYBOOK, "--source", path), "has two mappings"),
+        (("blend", path, source, "--blend", "1", "--out", "b.safetensors"), "the source has two mappings"),
+    ):
+        code, _, said = toon(*args, cwd=tmp_path)
+        assert code == 4 and wanted in said.splitlines()[-1] and len(said.splitlines()[-1]) <= 200, said
+    code, _, said = toon("blend", source, path, "--blend", "1", "--out", "b.safetensors", cwd=tmp_path)
+    assert code == 0 and "has a mapping of its own" in said
+    assert load_generator(tmp_path / "b.safetensors").config == parent.config
+    code, out, said = toon("toonify", "--style", path, "--source", source, "--blend", "1", *CPU, cwd=tmp_path)
+    assert code == 0 and out.strip() == "out/last-pairs.png" and "has a mapping of its own" in said
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--freeze-sg", "2", "--l2sp", ".01", "--cdc", "5", "--loss", "relativistic")]
+)
+def test_three_steps_and_three_more_end_as_six(place, tmp_path, options):
+    for out, steps in (("half", 3), ("half", 6), ("whole", 6)):
+        done("finetune", "--target", STORYBOOK, "--source", place / "small.safetensors", *options, "--batch",
+             "4", "--steps", steps, "--out", out, "--noise", *CPU, cwd=tmp_path)  # fmt: skip
+    digests = {done("digest", out, cwd=tmp_path) for out in ("half", "whole")}
+    assert len(digests) == 1
+
+
+def rosinality(folder, **more):
+    state = reference.generator_state([8, 8, 8, 8], style_dim=16, n_mlp=2)
+    return reference.write_pt(folder / "theirs.pt", False, g_ema=state, **more)
+
+
+def nvidia(folder):
+    g = reference.generator_state([8, 8, 8, 8], style_dim=16, n_mlp=2)
+    d = nvidia_file.discriminator(reference.discriminator_state([8, 8, 8, 8]))
+    made = nvidia_file.generator(g)
+    path = folder / "theirs.pkl"
+    path.write_bytes(nvidia_file.dump({"G": made, "D": d, "G_ema": made}))
+    return path
+
+
+@pytest.mark.parametrize("layout", ["rosinality", "nvidia"])
+def test_a_file_of_others_gives_generator_and_discriminator(layout, tmp_path):
+    state = reference.discriminator_state([8, 8, 8, 8])
+    source = nvidia(tmp_path) if layout == "nvidia" else rosinality(tmp_path, d=state)
+    args = ("finetune", "--target", STORYBOOK, "--source", source, "--steps", "1", "--batch", "4",
+            "--lr", "1e-9", "--out", "run", *CPU)  # fmt: skip
+    code, _, said = toon(*args, cwd=tmp_path)
+    assert code == 0 and "starts afresh" not in said
+    theirs = reference.discriminator_state([8, 8, 8, 8])["final_linear.0.weight"]
+    ours = load(tmp_path / "run/last.discriminator.safetensors").tensors["fc.weight"]
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+
+
+def test_without_a_discriminator_one_starts_afresh_and_its_cost_is_said_in_one_line(tmp_path):
+    args = ("finetune", "--target", STORYBOOK, "--source", rosinality(tmp_path), "--steps", "1",
+            "--batch", "4", "--out", "run", *CPU)  # fmt: skip
+    code, _, said = toon(*args, cwd=tmp_path)
+    lines = [line for line in said.splitlines() if "starts afresh" in line]
+    assert code == 0 and len(lines) == 1 and "more steps" in lines[0] and len(lines[0]) <= 200
+    assert (tmp_path / "run/last.discriminator.safetensors").is_file()
+    code, _, said = toon("train", STORYBOOK, "--start", tmp_path / "theirs.pt", "--out", "t", cwd=tmp_path)
+    assert code == 4 and "needs a discriminator" in said
+
+
+def pictures(folder, *made):
+    folder.mkdir()
+    for number, picture in enumerate(made):
+        picture.save(folder / f"{number}.png")
+    return folder
+
+
+def noisy(size, mode="RGB"):
+    shape = (size, size) if mode == "L" else (size, size, len(mode))
+    return Image.fromarray(np.random.default_rng(size + len(mode)).integers(0, 256, shape, np.uint8), mode)
+
+
+def test_unusual_pictures_have_their_sentences(place, tmp_path):
+    folder = pictures(tmp_path / "few", noisy(32), noisy(40), noisy(32, "L"), noisy(32, "RGBA"), noisy(16))
+    code, _, said = toon(
+        "finetune", "--target", folder, "--source", "small.safetensors", "--dry-run", *CPU, cwd=place
+    )
+    assert code == 0
+    for text in ("5 of 5 pictures: they are fewer than a batch of 16", "1 of 5 pictures: they are grey",
+                 "1 of 5 pictures: they are transparent",
+                 "1 of 5 pictures: they are below the source's 32 px (16 px)"):  # fmt: skip
+        assert text in said
+    assert all(len(line) <= 200 for line in said.splitlines()) and len(said.splitlines()) == 5
+    quiet = toon("finetune", "--target", STORYBOOK, "--source", "small.safetensors", "--dry-run", "--batch",
+                 "4", *CPU, cwd=place)  # fmt: skip
+    assert quiet[2].count("of 16 pictures") == quiet[2].count("enlarged")
+
+
+def test_few_grey_transparent_pictures_train(place, tmp_path):
+    folder = pictures(tmp_path / "few", noisy(32, "L"), noisy(33, "LA"), noisy(34, "RGBA"))
+    done("finetune", "--target", folder, "--source", place / "small.safetensors", "--steps", "2", "--out",
+         "r", *CPU, cwd=tmp_path)  # fmt: skip
+    assert (tmp_path / "r/last.safetensors").is_file()
+
+
+def test_pictures_that_are_all_alike_are_refused(place, tmp_path):
+    folder = pictures(tmp_path / "same", *[Image.new("RGB", (32, 32), "red")] * 3)
+    code, _, said = toon(
+        "finetune", "--target", folder, "--source", place / "small.safetensors", cwd=tmp_path
+    )
+    assert (
+        code == 3
+        and "all 3 pictures are alike" in said.splitlines()[-1]
+        and not (tmp_path / "runs/same").exists()
+    )
+
+
+def test_networks_of_two_sizes_are_refused(place, tmp_path):
+    save(tmp_path / "a.safetensors", generator_checkpoint(Generator(Config(16, (8, 8, 8), 16, 16, 2))))
+    beside = (place / "small.discriminator.safetensors").read_bytes()
+    (tmp_path / "a.discriminator.safetensors").write_bytes(beside)
+    code, _, said = toon("finetune", "--target", STORYBOOK, "--source", "a.safetensors", cwd=tmp_path)
+    assert code == 4 and "is of 32 px, the generator of 16 px" in said
+
+
+def test_a_run_of_another_source_size_is_refused(place, tmp_path):
+    args = ("finetune", "--target", STORYBOOK, "--out", "run", "--batch", "4", "--freeze-g", "1", *CPU)
+    done(*args, "--source", place / "small.safetensors", "--steps", "1", cwd=tmp_path)
+    write(tmp_path / "other.safetensors", Config(16, (8, 8, 8), 16, 16, 2))
+    code, _, said = toon(*args, "--source", "other.safetensors", "--steps", "2", "--r1", "0.2", cwd=tmp_path)
+    assert code == 4 and "is a state of other networks" in said
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (("--freeze-g", "4", "--freeze-mapping"), "leaves nothing"),
+        (("--freeze-g", "9"), "there are 4 resolutions"),
+        (("--freeze-sg", "4"), "leaves nothing"),
+        (("--freeze-sg", "9"), "9 of 4 resolutions"),
+        (("--freeze-d", "4"), "there are 3 blocks"),
+        (("--structure-layers", "5"), "there are 4 rgb"),
+        (("--structure-layers", "4", "--structure-of", "features"), "there are 3 features"),
+        (("--cdc", "1", "--batch", "2"), "a batch of 2"),
+        (("--l2sp", "-1"), "--l2sp"),
+        (("--preset", "mine"), "known: cartoon-stylegan"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_options_that_do_not_fit_are_wrong_usage(place, options, said):
+    code, _, errors = toon(
+        "finetune", "--target", STORYBOOK, "--source", "small.safetensors", *options, cwd=place
+    )
+    line = errors.splitlines()[-1]
+    assert code == 2 and line.startswith("Error: ") and said in line and len(line) <= 200
