@@ -19,7 +19,6 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan_toon import __version__
-from stylegan_toon.checkpoint.format import write_aside
 from stylegan_toon.config import to_json
 from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device
@@ -28,6 +27,7 @@ from stylegan_toon.faces.detect import find_faces
 from stylegan_toon.features.emotion import load_emotion
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.untrained import Untrained
+from stylegan_toon.files import write_aside
 from stylegan_toon.images import grid, save_png, to_uint8
 from stylegan_toon.methods.freezesg import Config, FreezeSG
 from stylegan_toon.metrics.identity import identity_cosine

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stylegan_toon.checkpoint.format import write_aside
 from stylegan_toon.errors import InputError, shown
+from stylegan_toon.files import write_aside
 from stylegan_toon.metrics.pareto import Curve, paired_interval, pareto_area, structure_at
 
 SPACES = ("mobileface", "emotion", "untrained")
