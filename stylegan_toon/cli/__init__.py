@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "digest": ("stylegan_toon.cli.digest:digest", "Print the digest of a run's last state."),
     "evaluate": ("stylegan_toon.cli.evaluate:evaluate", "Measure a generator: faces, KID, copies, identity."),
     "blends": ("stylegan_toon.cli.blends:blends", "Measure a style at every blend."),
+    "study": ("stylegan_toon.cli.study:study", "Compare ways of fine-tuning at matched fidelity."),
     "models": ("stylegan_toon.cli.models:models", "Fetch, list and verify model files of others."),
     "doctor": ("stylegan_toon.cli.doctor:doctor", "Say which device, kernels, models and parts are in use."),
 }
