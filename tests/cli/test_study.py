@@ -35,9 +35,8 @@ def test_every_cell_is_a_file_with_a_curve(ran):
     assert last["kid"].keys() == {"mobileface", "emotion", "untrained"} == last["kid_interval"].keys()
     assert -1 <= last["edge_ssim"] < 1 and last["w_drift"] > 0
     control = json.loads((ran / "out" / "controls" / "drawn.json").read_text())
-    assert control["source"]["edge_ssim"] == pytest.approx(1) and control["source"][
-        "layout"
-    ] == pytest.approx(1)
+    assert control["source"]["edge_ssim"] == pytest.approx(1)
+    assert control["source"]["layout"] == pytest.approx(1, abs=0.02)  # a cell that never varies counts as 0
     assert control["shuffled"]["edge_ssim"] < 1 and control["pool"] == 16
     assert not any((ran / "out" / "work").iterdir())
     assert (ran / "out" / "grids" / "drawn-6-naive-0.png").is_file()
