@@ -155,7 +155,10 @@ def _in_thread(function: Callable[[], tuple[int, bool]]) -> tuple[int, bool]:
         except BaseException as error:
             found.set_exception(error)
 
-    Thread(target=body, daemon=True).start()
+    thread = Thread(target=body, daemon=True)
+    thread.start()
+    while thread.is_alive():  # a wait without end might not notice a signal
+        thread.join(0.2)
     return found.result()
 
 

@@ -11,7 +11,7 @@ import torch
 from torch.optim import SGD
 
 from stylegan_toon.checkpoint.format import load
-from stylegan_toon.errors import DiskError, MemoryFullError, ModelError, NotFiniteError
+from stylegan_toon.errors import DiskError, MemoryFullError, ModelError, NotFiniteError, Terminated
 from stylegan_toon.methods.freezesg import Config as FreezeConfig
 from stylegan_toon.methods.freezesg import FreezeSG
 from stylegan_toon.methods.gan import GanConfig
@@ -299,6 +299,22 @@ def test_after_an_allocation_failed_the_run_goes_on_from_its_state_in_two_parts(
     assert failed and state.meta == {"step": 4, "seed": 3, "parts": 2}
     run(scratch(batch=8), tmp_path, 5, batches=hungry)
     assert load(newest_state(tmp_path)).meta["parts"] == 2
+
+
+def test_a_run_in_parts_still_stops_at_a_signal_and_goes_on(tmp_path):
+    def hungry(i):
+        if i == 1 and method.gan.parts == 1:
+            torch.empty(1 << 50)
+        if i == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return stream(i, 8)
+
+    method = scratch(batch=8)
+    with pytest.raises(Terminated, match="stopped after step 3"):
+        run(method, tmp_path, 6, batches=hungry)
+    assert load(newest_state(tmp_path)).meta == {"step": 3, "seed": 3, "parts": 2}
+    run(scratch(batch=8), tmp_path, 4, batches=lambda i: stream(i, 8))
+    assert load(newest_state(tmp_path)).meta["step"] == 4
 
 
 def test_when_halving_does_not_help_it_is_tried_until_a_group_is_left_and_the_state_is_named(tmp_path):
