@@ -25,6 +25,7 @@ STYLES = {
         "DiceBear (MIT).",
     ),
 }
+TRAINED_AT = {"storybook": 4, "avatar": 3}  # --blend in tools/make_models.sh
 PHOTO_DATA = (
     "6,542 aligned photos at 128 px, mirrored: official portraits of members of the US Congress (public domain), "
     "one press photo each of 3,012 people of Labeled Faces in the Wild (research use), and pictures of a set of "
@@ -123,7 +124,7 @@ and ADA, its mapping and 4x4 block frozen.
 - **Data.** {credit}
 - **Licence.** Research and personal use: [LICENSE-WEIGHTS.md](LICENSE-WEIGHTS.md).
 - **Training.** `tools/make_models.sh`; {made["meta"]["pictures"]:,} pictures seen; every second batch was drawn as the
-  blend at K = 4 ([why](../docs/training.md)).
+  blend at K = {TRAINED_AT[style]} ([why](../docs/training.md)).
 - **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}.
 
 | K: resolutions from the photo generator | KID to the style, MobileFace | KID, untrained network | identity cosine |
