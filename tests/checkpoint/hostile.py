@@ -273,7 +273,8 @@ def wrong_pickles() -> Iterator[tuple[str, bytes]]:
     again = itself + b"".join(text(str(i)) + record(b"h\x09") + SETITEM for i in range(40)) + SETITEM
     climbs = entry("g_ema", tensor(storage("../data.pkl", 4), (4,), (1,)))
     quantised = entry("g_ema", tensor(storage("0", 4, "QInt8Storage"), (4,), (1,)))
-    one = entry("g_ema", tensor(storage("0", 4), (4,), (1,)))
+    of_four = tensor(storage("0", 4), (4,), (1,))
+    one = entry("g_ema", of_four)
     huge = entry("g_ema", tensor(storage("0", 1 << 60), (4,), (1,)))
     for what, file in {
         "a short storage": zipped(one, {"0": four[:8]}), "a long storage": zipped(one, {"0": four * 2}),
@@ -284,6 +285,10 @@ def wrong_pickles() -> Iterator[tuple[str, bytes]]:
         "a quantised storage": zipped(quantised, {"0": four}),
         "sparse": zipped(entry("g_ema", call("torch._utils", "_rebuild_sparse_tensor", plain(0), plain(())))),
         "meta": zipped(entry("g_ema", call("torch._utils", "_rebuild_meta_tensor_no_storage", plain(0)))),
+        "a tensor for a numpy type": zipped(entry("g_ema", call("numpy", "dtype", of_four)), {"0": four}),
+        "nvidia: a tensor for a numpy type": entry(
+            "G", record(state(parameters=call("numpy", "dtype", tensor(nvidia_storage(four), (4,), (1,)))))
+        ),
         "no pickle": zipped(b""), "legacy: a storage of 2^60": legacy(huge, {"0": four}, {"0": 1 << 60}),
         "legacy: two lengths": legacy(one, {"0": four}, {"0": 3}), "legacy: no storage": legacy(one),
         "legacy: a storage too many": legacy(one, {"0": four, "1": four}),

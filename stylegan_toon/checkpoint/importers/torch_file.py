@@ -199,8 +199,10 @@ def _empty_set(items: Any = ()) -> set[Any]:
 
 
 def _numpy_type(name: str, *rest: Any) -> str:
+    if type(name) is not str:  # a tensor would be printed, which makes torch import more of itself
+        raise TypeError
     if name not in NUMPY_TYPES:
-        raise ModelError(f"holds a numpy value of type {str(name)[:20]!r}; save plain numbers")
+        raise ModelError(f"holds a numpy value of type {name[:20]!r}; save plain numbers")
     return name
 
 
