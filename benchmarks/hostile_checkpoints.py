@@ -5,8 +5,8 @@ python benchmarks/hostile_checkpoints.py [--count 5000] [--seed 0] [--every 1] [
 Every file must end in one line on standard error and exit code 4 (a mutated foreign file may also be read, as
 nothing tells a changed number from another), within 20 s and 1.5 GB, without running code, opening a socket,
 importing, or writing anywhere but to the output folder. An audit hook watches. --memory measures instead
-what large good files take, in sizes of the file. The exit code is 0 if all held. (Two runs of one seed are not
-equal to the byte: torch's legacy format holds addresses.)
+what large good files take, in sizes of the file. The exit code is 0 if all held. (Two runs of one seed are
+not equal to the byte: torch's legacy format holds addresses.)
 """
 
 import argparse

@@ -96,10 +96,8 @@ def test_a_folder_of_ones_own_is_looked_through_once_and_the_recipe_fits_the_cou
     said = (
         "my drawings: 14 pictures, 1 levelled by their face; left out: 1 broken, 1 exact, 1 near, 1 small; "
     )
-    assert (
-        said + "few: --freeze-g 2 --ada-p 0.4 --ada-target 0.5 --look-every 25 --save-every 50"
-        in err.splitlines()
-    )
+    said += "few: --freeze-g 2 --ada-p 0.4 --ada-target 0.5 --look-every 25 --save-every 50 --freeze-mapping"
+    assert said in err.splitlines()
     assert "torn.jpg" in err
     settings = json.loads((run / "run.json").read_text())
     assert settings["method"]["freeze_g"] == 2 and settings["method"]["ada_target"] == 0.5
