@@ -36,7 +36,7 @@ $toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg'
     --ada-p 0.4 --ada-images 30000 --out "$runs/storybook" --steps "${STEPS_STORYBOOK:-900}" \
     --save-every 150 --look-every 150
 $toon finetune --target "$data/toon_avatars/avataaars128.zip" "${style[@]}" --blend 3 --structure-layers 2 \
-    --ada-images 50000 --out "$runs/avatar" --steps "${STEPS_AVATAR:-@@AVATAR@@}" --save-every 200 --look-every 200
+    --ada-images 50000 --out "$runs/avatar" --steps "${STEPS_AVATAR:-2000}" --save-every 200 --look-every 200
 
 # Photo to code. (What ships went on, by --start, from the encoder of an earlier generator of this family.)
 $toon encode "$photos" "${exclude[@]}" --source "$runs/faces-128" --out "$runs/encoder" \
