@@ -25,6 +25,10 @@ STYLES = {
         "DiceBear (MIT).",
     ),
 }
+LIMITS = {
+    "storybook": "Often one eye is yellowish and the other green; open smiles become a crooked closed mouth.",
+    "avatar": "At K = 0 to 2 hair is lost and some faces fall apart; use K = 3. Glasses and beards are not drawn.",
+}
 TRAINED_AT = {"storybook": 4, "avatar": 3}  # --blend in tools/make_models.sh
 PHOTO_DATA = (
     "6,542 aligned photos at 128 px, mirrored: official portraits of members of the US Congress (public domain), "
@@ -126,6 +130,7 @@ and ADA, its mapping and 4x4 block frozen.
 - **Training.** `tools/make_models.sh`; {made["meta"]["pictures"]:,} pictures seen; every second batch was drawn as the
   blend at K = {TRAINED_AT[style]} ([why](../docs/training.md)).
 - **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}.
+- **Limits.** {LIMITS[style]}
 
 | K: resolutions from the photo generator | KID to the style, MobileFace | KID, untrained network | identity cosine |
 | --- | --- | --- | --- |
