@@ -154,7 +154,9 @@ class Judge:
             out["identity"] = float(identity_cosine(source, made).mean())
             known = self.points[-turn:] + self.points[:-turn] if turn else self.points
             pairs = [
-                (a, b) for a, b in zip(known, points_of(made[:POINTS]), strict=True) if None not in (a, b)
+                (a, b)
+                for a, b in zip(known, points_of(made[:POINTS]), strict=True)
+                if a is not None and b is not None
             ]
             if pairs:
                 a, b = (torch.from_numpy(np.stack(side)) for side in zip(*pairs, strict=True))
