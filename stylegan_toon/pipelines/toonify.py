@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.config import to_json
@@ -26,15 +26,14 @@ from stylegan_toon.metadata import chunks, file_entry, model_entry
 from stylegan_toon.methods.invert import STEPS, refine
 from stylegan_toon.paths import pretrained_file
 from stylegan_toon.pipelines.blend import nothing_changes, other_codes
-from stylegan_toon.pipelines.models import find_model, load_network
+from stylegan_toon.pipelines.models import check_encoder, find_model, load_network
 from stylegan_toon.stylegan2.blend import Recipe, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
-from stylegan_toon.stylegan2.encoder import Encoder
-from stylegan_toon.stylegan2.files import build_encoder, build_generator
+from stylegan_toon.stylegan2.files import AnyEncoder, build_encoder, build_generator
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
 
-Net = TypeVar("Net", Generator, Encoder)
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass
@@ -61,6 +60,7 @@ class Toonifier:
         exact: bool = False,
         detector: str = "yunet",
         insightface_root: str | Path | None = None,
+        encoder: str | Path | None = None,
     ):
         """Load source, style and encoder, and blend.
 
@@ -69,6 +69,7 @@ class Toonifier:
                 style's own.
             exact: compute in float64, so that the pictures have the same bytes on every machine.
             detector, insightface_root: what finds the faces, as choose_detector.
+            encoder: its name or file; None takes the source's.
         Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
         """
         self._find = choose_detector(detector, insightface_root, choose_device(device).type, report)
@@ -89,14 +90,14 @@ class Toonifier:
             report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
         if not same_mapping(self.source, self._child):
             report(other_codes(style, source))
-        self.style, self._source_name = style, source
+        self.style, self._encoder_name = style, encoder or source
         self._face: MobileFace | None = None
-        self._encoder: Encoder | None = None
+        self._encoder: AnyEncoder | None = None
 
     def _open(
         self,
         role: str,
-        name: str,
+        name: str | Path,
         what: str,
         build: Callable[[Checkpoint], Net],
         parents: Sequence[Path] = (),
@@ -134,7 +135,8 @@ class Toonifier:
     def invert(self, photos: Tensor, steps: int = 0) -> Tensor:
         """w_plus [N, L, D] of aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then optimisation."""
         if self._encoder is None:
-            self._encoder, _ = self._open("encoder", self._source_name, "encoder", build_encoder)
+            self._encoder, _ = self._open("encoder", self._encoder_name, "encoder", build_encoder)
+            check_encoder(self._encoder, self.source)
         with torch.no_grad():
             w_plus = self._encoder(photos)
         return refine(self.source, photos, w_plus, steps, self.embed)
@@ -179,6 +181,7 @@ def toonify_files(
     exact: bool = False,
     batch: int = 1,
     metadata: bool = True,
+    encoder: str | None = None,
 ) -> Iterator[Result]:
     """Turn the faces of photos (files and folders) into cartoons: a Result a picture or failed photo.
 
@@ -191,9 +194,10 @@ def toonify_files(
         exact: the same bytes on every machine, in float64.
         batch: how many photos go through the networks together.
         metadata: write into every picture how it was made.
+        encoder: its name or file; None takes the source's.
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is its Result's error.
     """
-    toonifier = Toonifier(style, source, blend, device, report, exact, detector, insightface_root)
+    toonifier = Toonifier(style, source, blend, device, report, exact, detector, insightface_root, encoder)
     steps = STEPS[refine] if refine_steps is None else refine_steps
 
     def save(path: Path, picture: Any, **more: Any) -> None:
