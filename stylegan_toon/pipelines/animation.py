@@ -59,8 +59,9 @@ def save_animation(
                 more.pop("loop")  # a GIF without the block plays once
         start = next(pictures)
         kinds = {".gif": "GIF", ".webp": "WEBP"}
+        rest = pictures if suffix in kinds else [*pictures]  # the PNG writer goes through them twice
         lossy = {"quality": 90, "method": 4} if suffix == ".webp" else {}
-        start.save(file, kinds.get(suffix, "PNG"), append_images=pictures, **more, **lossy)
+        start.save(file, kinds.get(suffix, "PNG"), append_images=rest, **more, **lossy)
 
 
 def _save_mp4(file: object, frames: Iterable[np.ndarray], fps: float) -> None:
