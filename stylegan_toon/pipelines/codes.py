@@ -11,7 +11,7 @@ from torch import Tensor
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.images import list_images, load_image
 from stylegan_toon.methods.invert import STEPS
-from stylegan_toon.pipelines.generate import PSI, parse_seeds, seed_z
+from stylegan_toon.pipelines.generate import PSI, parse_seeds, read_latents, seed_z
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.edits import is_child
@@ -103,11 +103,8 @@ class Family:
             z = seed_z(seeds, g.config.z_dim).to(g.w_mean)
             return Codes([f"seed{seed:04d}" for seed in seeds], self.mapped(z, psi), z)
         if path.name.endswith(".safetensors"):
-            w_plus, meta = load_latents(path)
-            self.check(meta, path)
-            if w_plus.shape[1:] != (g.config.n_layers, g.config.w_dim):
-                wanted = [len(w_plus), g.config.n_layers, g.config.w_dim]
-                raise ModelError(f"{shown(path)}: w_plus is {[*w_plus.shape]}, wanted {wanted}")
+            self.check(load_latents(path)[1], path)
+            w_plus = read_latents(path, g)[1]
             stem = path.name.removesuffix(".safetensors").removesuffix(".latent")
             names = [stem] if len(w_plus) == 1 else [f"{stem}-{i + 1}" for i in range(len(w_plus))]
             return Codes(names, w_plus.to(g.w_mean))

@@ -34,7 +34,8 @@ def toon(models, tmp_path, monkeypatch):
 
     def call(command, *args, source="plain"):
         out, err = io.StringIO(), io.StringIO()
-        everything = [command, *map(str, args), "--source", source, "--device", "cpu"]
+        family = ("--source", source) if source else ()
+        everything = [command, *map(str, args), *family, "--device", "cpu"]
         with contextlib.chdir(tmp_path), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run(cli, everything, "stylegan-toon", ENVIRONMENT)
         return code, out.getvalue().split("\n")[:-1], err.getvalue()
@@ -106,6 +107,18 @@ def test_mixing_across_source_and_child_draws_the_child_with_both_codes(toon, tm
     code, _, err = toon("mix", "--rows", "m.latent.safetensors", "--columns", "5", "--layers", "all")
     assert code == 0, err
     assert near(cells(tmp_path / "mix.png")[1, 1], pixels(source, w_plus)[0])  # a latent file is a face, too
+
+
+def test_generate_draws_a_latent_file_with_every_child_and_with_no_other(toon, tmp_path, networks):
+    source, child = networks
+    w_plus = codes(source, 1, 5)
+    save_latents(tmp_path / "m.safetensors", w_plus, generator_checkpoint(source), ["a", "b"])
+    code, out, err = toon("generate", "drawn", "--latents", "m.safetensors", "--noise", "none", source=None)
+    assert (code, out[0]) == (0, "out/latent0000.png"), err
+    assert near(cells(tmp_path / "out/grid.png")[0], pixels(child, w_plus))
+    save(tmp_path / "other.safetensors", generator_checkpoint(Generator(Config(32, (8, 8, 8, 8), 8, 8, 2))))
+    code, out, err = toon("generate", "other.safetensors", "--latents", "m.safetensors", source=None)
+    assert (code, out, err.count("\n")) == (4, [], 1) and "this one learnt others" in err
 
 
 def test_photos_are_faces_and_one_without_a_face_is_said(toon, tmp_path):
