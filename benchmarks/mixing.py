@@ -11,7 +11,6 @@ box round the landmarks; the share of pairs nearer to A; and 95 % bootstrap inte
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -78,7 +77,7 @@ def main() -> None:
     report = {"torch": torch.__version__, "source": given.source, "pairs": given.pairs, "layers": layers}
     same = pick(a[:8], b[:8], range(codes.shape[1]))
     for name, g in {given.source: family.source, **family.styles}.items():
-        began, rows = time.perf_counter(), []
+        rows = []
         for i in range(given.pairs):
             one = slice(i, i + 1)
             found = [
@@ -93,7 +92,6 @@ def main() -> None:
             "measured": len(rows),
             "landmarks": place(*points),
             "colours": place(*colours),
-            "seconds": round(time.perf_counter() - began),
         }
     print(json.dumps(report, indent=1))
 
