@@ -17,6 +17,7 @@ from stylegan_toon.cli.common import ENVIRONMENT, run
 from stylegan_toon.metadata import read
 from stylegan_toon.pipelines.generate import seed_z
 from stylegan_toon.pipelines.models import load_generator
+from stylegan_toon.stylegan2.adapters import style_checkpoint
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.edits import Edit, load_edit, save_edit
 from stylegan_toon.stylegan2.files import generator_checkpoint
@@ -69,7 +70,7 @@ def codes(g, *seeds):
 
 
 def pixels(g, w_plus):
-    floats = g.synthesis(w_plus, "none")[-1].clamp(-1, 1).permute(0, 2, 3, 1).double().numpy()
+    floats = g.synthesis(w_plus, "none")[-1].detach().clamp(-1, 1).permute(0, 2, 3, 1).double().numpy()
     return (floats + 1) * 127.5
 
 
@@ -243,6 +244,25 @@ def test_an_edit_shows_before_and_after_on_source_and_child(toon, tmp_path, netw
     assert strips.shape[:2] == (2, 6) and (strips[:, 1] == strips[:, 0]).all()
     assert near(strips[:, 2], pixels(networks[0], before - 0.5 * edit.tensors["w_plus"]))
     assert json.loads(out[0])["paths"][-1] == "out/grid.png"
+
+
+def test_an_edit_works_on_a_style_file_and_on_a_saved_blend(toon, tmp_path, networks, edit):
+    source = networks[0]
+    styled = Generator(source.config)
+    styled.load_state_dict(source.state_dict())
+    styled.synthesis.blocks[3].to_rgb.bias.data += 0.5
+    made = style_checkpoint(styled, generator_checkpoint(source), "plain-32", 0, 0, {})
+    save(tmp_path / "s.safetensors", made)
+    assert toon("blend", "plain", "drawn", "--blend", "1", "--out", "b.safetensors", source=None)[0] == 0
+    mixed = load_generator(tmp_path / "b.safetensors")
+    args = ("--seeds", "1", "--style", "s.safetensors", "--style", "b.safetensors", "--blend", "0")
+    code, _, err = toon("edit", "x.edit.safetensors", *args)
+    assert code == 0, err
+    strip = cells(tmp_path / "out/seed0001.png")[0]
+    before = codes(source, 1)
+    for k, g in enumerate((source, styled, mixed)):
+        assert near(strip[2 * k], pixels(g, before)[0])
+        assert near(strip[2 * k + 1], pixels(g, before + 2 * edit.tensors["w_plus"])[0])
 
 
 def test_an_edit_of_styles_works_on_the_blended_child(toon, tmp_path, networks):
