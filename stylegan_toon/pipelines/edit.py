@@ -45,7 +45,7 @@ def edit_faces(
         blend, psi, refine: as Family and gather.
         out: the folder.
         save: also write the edited codes there: a latent file.
-    Returns: OUT/NAME.png for every face, grid.png with the first ROWS of them, and the latent file.
+    Returns: OUT/NAME-edit.png for every face, grid.png with the first ROWS of them, and the latent file.
     Raises: UsageError (strength, layers; save of what is no code), InputError, ModelError, DiskError.
     """
     edit = load_edit(file)
@@ -71,7 +71,7 @@ def edit_faces(
             for strength in strengths:
                 edited, moved = apply_edit(network, w_plus, edit, strength, chosen)
                 row.append(family.draw(moved, edited))
-        strip, path = torch.cat(row), Path(out) / f"{name}.png"
+        strip, path = torch.cat(row), Path(out) / f"{name}-edit.png"  # not over a photo there
         save_png(path, grid(strip, len(strip)), chunks({**about, "face": name}) if metadata else {})
         written.append(path)
         strips += [strip] * (len(strips) < ROWS)

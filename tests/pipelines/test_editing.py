@@ -229,10 +229,10 @@ def test_a_direction_leads_from_one_latent_file_to_the_other(toon, tmp_path, net
 def test_an_edit_shows_before_and_after_on_source_and_child(toon, tmp_path, networks, edit):
     args = ("x.edit.safetensors", "--seeds", "1,2", "--style", "drawn", "--blend", "0")
     code, out, err = toon("edit", *args, "--groups", "medium", "--save", "after")
-    wanted = ["out/seed0001.png", "out/seed0002.png", "out/grid.png", "after.latent.safetensors"]
+    wanted = ["out/seed0001-edit.png", "out/seed0002-edit.png", "out/grid.png", "after.latent.safetensors"]
     assert (code, out) == (0, wanted), err
     strips = cells(tmp_path / "out/grid.png")
-    assert (strips[1] == cells(tmp_path / "out/seed0002.png")[0]).all()
+    assert (strips[1] == cells(tmp_path / "out/seed0002-edit.png")[0]).all()
     before = codes(networks[0], 1, 2)
     after = before.clone()
     after[:, 4:] += 2 * edit.tensors["w_plus"][4:]
@@ -258,7 +258,7 @@ def test_an_edit_works_on_a_style_file_and_on_a_saved_blend(toon, tmp_path, netw
     args = ("--seeds", "1", "--style", "s.safetensors", "--style", "b.safetensors", "--blend", "0")
     code, _, err = toon("edit", "x.edit.safetensors", *args)
     assert code == 0, err
-    strip = cells(tmp_path / "out/seed0001.png")[0]
+    strip = cells(tmp_path / "out/seed0001-edit.png")[0]
     before = codes(source, 1)
     for k, g in enumerate((source, styled, mixed)):
         assert near(strip[2 * k], pixels(g, before)[0])
@@ -272,7 +272,7 @@ def test_an_edit_of_styles_works_on_the_blended_child(toon, tmp_path, networks):
     args = ("s.edit.safetensors", "--seeds", "1", "--style", "drawn", "--blend", "0")
     code, _, err = toon("edit", *args)
     assert code == 0, err
-    strip = cells(tmp_path / "out/seed0001.png")[0]
+    strip = cells(tmp_path / "out/seed0001-edit.png")[0]
     child.synthesis.blocks[2].conv0.conv.affine.bias.data += 5
     assert near(strip[3], pixels(child, codes(source, 1))[0]) and not near(strip[2], strip[3])
     code, _, err = toon("edit", *args, "--save", "x")
