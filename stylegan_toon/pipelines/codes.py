@@ -98,7 +98,7 @@ class Family:
 
     def _one(self, text: str, psi: float | None, steps: int) -> Codes:
         path, g = Path(text), self.source
-        if set(text) <= set("0123456789-, ") and not path.exists():
+        if set(text) <= set("0123456789-, ") and not (len(text) < 256 and path.exists()):
             seeds = parse_seeds(text)
             z = seed_z(seeds, g.config.z_dim).to(g.w_mean)
             return Codes([f"seed{seed:04d}" for seed in seeds], self.mapped(z, psi), z)
@@ -138,13 +138,13 @@ class Family:
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """The names, a later one of the same name with a number."""
-    out: list[str] = []
+    taken: dict[str, None] = {}
     for name in names:
         count, free = 2, name
-        while free in out:
+        while free in taken:
             free, count = f"{name}_{count}", count + 1
-        out.append(free)
-    return out
+        taken[free] = None
+    return [*taken]
 
 
 def latent_path(path: str | Path) -> Path:

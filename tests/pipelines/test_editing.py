@@ -122,6 +122,15 @@ def test_generate_draws_a_latent_file_with_every_child_and_with_no_other(toon, t
     assert (code, out, err.count("\n")) == (4, [], 1) and "this one learnt others" in err
 
 
+def test_a_long_list_is_one_of_seeds_and_a_file_of_digits_is_a_file(toon, tmp_path):
+    shutil.copy(PORTRAIT, tmp_path / "7")
+    long = ",".join(["5"] * 200)
+    code, _, err = toon("mix", "--rows", "7", "--rows", long, "--columns", "5", "--save", "m")
+    assert code == 0, err
+    names = load_latents(tmp_path / "m.latent.safetensors")[1]["names"]
+    assert names[:3] == ["7 x seed0005", "seed0005 x seed0005", "seed0005_2 x seed0005"] and len(names) == 201
+
+
 def test_photos_are_faces_and_one_without_a_face_is_said(toon, tmp_path):
     Image.new("RGB", (64, 64), "grey").save(tmp_path / "wall.png")
     code, out, err = toon("mix", "--rows", PORTRAIT, "--columns", "1", "--save", "m")
