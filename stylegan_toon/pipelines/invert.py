@@ -158,8 +158,8 @@ class Inverter:
                 if not steps or self._must_encode:
                     raise
                 self._report(
-                    f"{shown(self._encoder_name, 50)} has no encoder, so optimisation starts at the mean face "
-                    "and needs more steps; train-encoder makes one"
+                    f"{shown(self._encoder_name, 50)} has no encoder, so optimisation starts at the mean "
+                    "face and needs more steps; train-encoder makes one"
                 )
                 return self.source.centre().expand(len(photos), self.source.config.n_layers, -1)
         with torch.no_grad():
