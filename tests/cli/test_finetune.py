@@ -15,6 +15,7 @@ from stylegan_toon.stylegan2.config import Config, channels_for
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import discriminator_checkpoint, generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latent_files import mapping_digest
 from tests.checkpoint import nvidia_file
 from tests.cli.test_training import STORYBOOK, done, toon
 from tests.stylegan2 import reference
@@ -140,13 +141,14 @@ def test_the_presets_numbers_are_read_whole():
 
 
 def test_a_child_of_freeze_sg_is_drawn_as_it_was_trained_and_told_apart(place, tmp_path):
-    """Coarse layers from the source's mapping in generate and looks; blend, convert and encode know it."""
+    """Coarse layers from the source's mapping in generate and looks; other commands know it."""
     source = place / "small.safetensors"
     done("finetune", "--target", STORYBOOK, "--source", source, "--freeze-sg", "2", "--steps", "3",
          "--batch", "4", "--out", "runs/sg", "--lr", "0.05", *CPU, cwd=tmp_path)  # fmt: skip
     path = tmp_path / "runs/sg/last.safetensors"
     child, parent = load_generator(path), load_generator(source)
     assert load(path).config["source_resolutions"] == 2
+    assert load(path).meta["source_mapping"] == mapping_digest(load(source))
     z = torch.randn(1, 16, generator=torch.Generator().manual_seed(4))
     codes = child.codes(z)
     assert torch.equal(codes[:, 0], parent.mapping(z)) and torch.equal(codes[:, 4], child.mapping(z))
@@ -158,7 +160,7 @@ def test_a_child_of_freeze_sg_is_drawn_as_it_was_trained_and_told_apart(place, t
     assert load_generator(tmp_path / "again.safetensors").config == child.config
     for args, wanted in (
         (("convert", path, "x.pt", "--to", "rosinality"), "second mapping of --freeze-sg"),
-        (("encode", STORYBOOK, "--source", path, "--out", "e"), "has two mappings"),
+        (("train-encoder", STORYBOOK, "--source", path, "--out", "e"), "has two mappings"),
         (("finetune", "--target", STORYBOOK, "--source", path), "has two mappings"),
         (("blend", path, source, "--blend", "1", "--out", "b.safetensors"), "the source has two mappings"),
     ):
