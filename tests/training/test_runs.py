@@ -224,7 +224,7 @@ def test_large_finite_gradients_are_no_reason_to_stop(tmp_path):
 @pytest.mark.parametrize("kind", ["scratch", "freezesg", "relativistic", "near"])
 @pytest.mark.parametrize("batch, parts", [(16, 2), (16, 4), (6, 2)])
 def test_a_batch_in_parts_gives_the_step_of_the_whole_batch(kind, batch, parts):
-    """With SGD, whose step is the gradient; with noise, mixing and ADA, which are drawn for the whole batch."""
+    """With SGD, whose step is the gradient; noise, mixing and ADA are drawn for the whole batch."""
     results = []
     for taken in (1, parts):
         torch.manual_seed(5)
