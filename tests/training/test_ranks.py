@@ -4,16 +4,21 @@ import os
 
 import pytest
 import torch
+from torch.nn.functional import normalize
 from torch.optim import SGD
 
 from stylegan_toon.checkpoint.format import digest
 from stylegan_toon.errors import UsageError
+from stylegan_toon.methods.encoder import Config as EncoderConfig
+from stylegan_toon.methods.encoder import EncoderTraining
 from stylegan_toon.methods.freezesg import Config as FreezeConfig
 from stylegan_toon.methods.freezesg import FreezeSG
 from stylegan_toon.methods.gan import Gan, GanConfig
 from stylegan_toon.methods.scratch import Scratch
+from stylegan_toon.stylegan2 import encoder as encoder_net
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.training import ranks
 from stylegan_toon.training.loop import Run, train
@@ -36,6 +41,14 @@ def build(kind, batch):
     with torch.no_grad():
         for block in g.synthesis.blocks:
             block.conv1.noise_strength.fill_(0.3)
+    if kind == "encoder":
+        encoder = Encoder(encoder_net.Config(16, (8, 8, 8), NETWORK.n_layers, 8, rank=16))
+        for parameter in encoder.parameters():
+            parameter.data += 0.05 * torch.randn_like(parameter)  # the head starts at zero
+        projection = torch.randn(3 * 16 * 16, 4)
+        return EncoderTraining(
+            EncoderConfig(batch=2 * batch), encoder, g, d, lambda x: normalize(x.flatten(1) @ projection)
+        )
     if kind == "scratch":
         return Scratch(GanConfig(batch=batch, **ALL | KINDS[kind]), g, d)
     method = FreezeSG(FreezeConfig(batch=batch, **ALL | KINDS[kind]), g, d)
@@ -54,16 +67,16 @@ class Kept(SGD):
 
 
 def gradients(kind, batch):
-    """Those of every optimiser step in one step of the method: D, its penalty, G, path length."""
+    """Those of every optimiser step in one step of the method: D, its penalty, G, path length; or encoder."""
     method, seen = build(kind, batch), []
     optimizers = {}
     for key, adam in method.optimizers().items():
         optimizers[key] = Kept(adam.param_groups, 0.01)
         optimizers[key].seen = seen
     torch.manual_seed(1)
-    pictures = torch.rand(batch, 3, 16, 16) * 2 - 1
+    pictures = (torch.rand(batch, 3, 16, 16) * 2 - 1).to(memory_format=torch.channels_last)
     losses = method.step({"photo": pictures, "cartoon": pictures}, optimizers, 0)
-    assert len(seen) == 4
+    assert len(seen) == (1 if kind == "encoder" else 4)
     return seen, losses
 
 
@@ -96,10 +109,10 @@ def of_several(kind, batch, folder, count=2, spoil=False):
 
 
 @pytest.mark.parametrize(
-    "kind, batch, count", [*((kind, 8, 2) for kind in KINDS), ("scratch", 6, 2), ("near", 12, 3)]
+    "kind, batch, count", [*((k, 8, 2) for k in KINDS), ("scratch", 6, 2), ("near", 12, 3), ("encoder", 5, 2)]
 )
 def test_gradients_of_several_processes_are_those_of_one(kind, batch, count, tmp_path):
-    """With random noise, mixing and ADA; a path length step of 3 pictures is shared unevenly."""
+    """With random noise, mixing and ADA; 3 pictures of path length and 5 photos are shared unevenly."""
     wanted, losses = gradients(kind, batch)
     first, *others = of_several(kind, batch, tmp_path, count)
     assert worst(first[0], wanted) < 1e-5
