@@ -62,10 +62,8 @@ def joined(device: str) -> Iterator[int]:
         told = dist.PrefixStore("told", store)
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=LONGEST)
     except (ValueError, RuntimeError) as error:
-        why = str(error).splitlines()[0][:70]
-        raise UsageError(
-            f"these processes do not find each other ({why}); start them with torchrun"
-        ) from None
+        why = str(error).splitlines()[0].rpartition(": ")[2][:70]
+        raise UsageError(f"processes do not find each other ({why}); start them with torchrun") from None
     try:
         yield number
     except BaseException as error:
