@@ -23,12 +23,25 @@ class Ended(NamedTuple):
     err: str
 
 
+def meeting_place() -> dist.TCPStore:
+    """What torchrun keeps while its processes come and go."""
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+
 def together(
-    work: Callable[[int], int | None], folder: Path, count: int = 2, limit: float = 120
+    work: Callable[[int], int | None],
+    folder: Path,
+    count: int = 2,
+    limit: float = 120,
+    store: dist.TCPStore | None = None,
+    restarts: int = 0,
 ) -> list[Ended]:
-    """Call work(rank) in count processes, in folder; after limit seconds those that still run are killed."""
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    children = [_forked(work, folder, rank, count, store.port) for rank in range(count)]
+    """Call work(rank) in count processes, in folder; after limit seconds those that still run are killed.
+
+    store: of an earlier call, where the processes are started again, as by torchrun --max-restarts.
+    """
+    store = store or meeting_place()
+    children = [_forked(work, folder, rank, count, store.port, restarts) for rank in range(count)]
     codes: dict[int, int] = {}
     end = time.monotonic() + limit
     while len(codes) < count:
@@ -44,7 +57,9 @@ def together(
     return [Ended(codes[pid], *texts) for pid, texts in zip(children, said, strict=True)]
 
 
-def _forked(work: Callable[[int], int | None], folder: Path, rank: int, count: int, port: int) -> int:
+def _forked(
+    work: Callable[[int], int | None], folder: Path, rank: int, count: int, port: int, restarts: int
+) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -52,6 +67,7 @@ def _forked(work: Callable[[int], int | None], folder: Path, rank: int, count: i
     try:
         os.chdir(folder)
         where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+        where["TORCHELASTIC_RESTART_COUNT"] = str(restarts)
         os.environ.update(where, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count))
         with Path(f".out{rank}").open("w", 1) as out, Path(f".err{rank}").open("w", 1) as err:
             sys.stdout, sys.stderr = out, err

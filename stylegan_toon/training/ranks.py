@@ -59,6 +59,8 @@ def joined(device: str) -> Iterator[int]:
     backend = _backend(choose_device(device).type)
     try:
         store, number, count = next(dist.rendezvous("env://", timeout=LONGEST))
+        # After torchrun --max-restarts the store still holds what dead processes wrote, their addresses too.
+        store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
         told = dist.PrefixStore("told", store)
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=LONGEST)
     except (ValueError, RuntimeError) as error:

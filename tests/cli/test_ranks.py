@@ -19,7 +19,7 @@ from stylegan_toon.training.log import entries
 from stylegan_toon.training.state import newest_state
 from tests.cli.test_targets import drawings
 from tests.cli.test_training import FACES, SMALL, done, toon
-from tests.processes import together
+from tests.processes import meeting_place, together
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ TRAIN = ("train", FACES, "--resolution", 16, "--channels", "8,8,8", "--path-leng
          "--ada-images", 100, "--save-every", 2, *SMALL, "--batch", 8)  # fmt: skip
 
 
-def two(*args, cwd, at=None, what=None):
+def two(*args, cwd, at=None, what=None, **settings):
     """Run the command line in two processes; at step `at` one of them meets what(rank)."""
 
     def work(rank):
@@ -41,7 +41,7 @@ def two(*args, cwd, at=None, what=None):
         Sampler.batch = met
         return run(cli, [str(arg) for arg in args], "stylegan-toon", ENVIRONMENT)
 
-    return together(work, cwd)
+    return together(work, cwd, **settings)
 
 
 def lines(ended):
@@ -51,8 +51,8 @@ def lines(ended):
     ]
 
 
-def both(*args, cwd):
-    ended = two(*args, cwd=cwd)
+def both(*args, cwd, **settings):
+    ended = two(*args, cwd=cwd, **settings)
     assert [one.code for one in ended] == [0, 0], ended
     return ended
 
@@ -92,9 +92,9 @@ def test_two_processes_leave_the_folder_of_one(calm):
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_other_with_one_line_and_the_run_goes_on_exactly(victim, calm, tmp_path):
-    start = time.monotonic()
+    start, store = time.monotonic(), meeting_place()
     ended = two(*TRAIN, "--steps", 6, "--out", "run", "--quiet", cwd=tmp_path, at=3,
-                what=kill(victim, signal.SIGKILL))  # fmt: skip
+                what=kill(victim, signal.SIGKILL), store=store)  # fmt: skip
     assert time.monotonic() - start < 60
     assert ended[victim].code == -signal.SIGKILL and ended[1 - victim].code == 11
     (line,) = lines(ended)
@@ -102,7 +102,7 @@ def test_a_killed_process_ends_the_other_with_one_line_and_the_run_goes_on_exact
         r"Error: another of 2 processes ended or does not answer; the last good state is "
         r"run/state/00000002.safetensors; the same command goes on", line
     )  # fmt: skip
-    both(*TRAIN, "--steps", 6, "--out", "run", "--quiet", cwd=tmp_path)
+    both(*TRAIN, "--steps", 6, "--out", "run", "--quiet", cwd=tmp_path, store=store, restarts=1)
     assert done("digest", "run", cwd=tmp_path) == done("digest", "two", cwd=calm)
 
 
