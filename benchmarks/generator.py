@@ -53,8 +53,8 @@ def plain_modulated(conv: ModulatedConv2d, x: Tensor, w: Tensor) -> Tensor:
     return plain_fir(y.reshape(n, n_out, *y.shape[2:]), conv.fir, 1, 1, 1)
 
 
-def plain_generator(g: Generator, z: Tensor) -> Tensor:
-    """Pictures [N, 3, R, R] of z [N, Z] with g's weights and constant noise."""
+def plain_generator(g: Generator, z: Tensor, rgbs: list[Tensor] | None = None) -> Tensor:
+    """Pictures [N, 3, R, R] of z [N, Z] with g's weights and constant noise; rgbs takes the running sums."""
     x = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
     for layer in g.mapping.layers:
         x = F.linear(x, layer.weight * (layer.lr_mul / math.sqrt(x.shape[1])), layer.bias * layer.lr_mul)
@@ -67,6 +67,8 @@ def plain_generator(g: Generator, z: Tensor) -> Tensor:
             x = F.leaky_relu(x + layer.bias[None, :, None, None], 0.2) * math.sqrt(2)
         own = plain_modulated(block.to_rgb.conv, x, w) + block.to_rgb.bias[None, :, None, None]
         rgb = own if rgb is None else own + plain_fir(rgb, g.synthesis.fir, 2, 2, 1)
+        if rgbs is not None:
+            rgbs.append(rgb)
     return rgb
 
 

@@ -116,7 +116,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and train nothing.")
 @gan_options(lr=0.002, ema=1500, ada_images=100_000)
-@run_options(steps=500, look=100)
+@run_options(steps=500, batch=8, look=100)
 @fit_to_target
 def finetune(
     common: Common,

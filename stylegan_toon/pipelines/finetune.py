@@ -21,11 +21,13 @@ from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.freezesg import Config, FreezeSG
 from stylegan_toon.pipelines.copies import find_copies
 from stylegan_toon.pipelines.events import Events
+from stylegan_toon.pipelines.judge import kid_judge
 from stylegan_toon.pipelines.models import find_model, load_generator, parent_name
-from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, kid_judge, open_networks
+from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, open_networks
 from stylegan_toon.pipelines.report import in_words, write_report
 from stylegan_toon.pipelines.targets import Target
-from stylegan_toon.stylegan2.adapters import style_checkpoint
+from stylegan_toon.stylegan2.adapters import fold, style_checkpoint
+from stylegan_toon.stylegan2.blend import blend
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.freeze import trained_parameters
 from stylegan_toon.stylegan2.generator import Generator
@@ -209,8 +211,15 @@ def finetune_generator(
     def source_row(w_plus: Tensor) -> list[Tensor]:
         return [module.source.synthesis(w_plus, "none")[-1]]
 
+    def as_shipped(g: Generator) -> Generator:
+        if not method.blend:
+            return g
+        plain = Generator(g.config).to(where)
+        plain.load_state_dict(fold(g.state_dict()))
+        return blend(module.source, plain, method.blend)
+
     first = ranks.rank() == 0  # it alone looks
-    judge = kid_judge(pictures, method.batch, where) if first else None
+    judge = kid_judge(pictures, method.batch, where, as_shipped) if first else None
     score = structure_score(module.source)
     events = Events(run.out) if tensorboard and first else None
     grids = gan_look(module.gan, run.out, meta, source_row, method.freeze_mapping, judge, pack)
@@ -229,7 +238,7 @@ def finetune_generator(
         pictures=str(target.path),
         steps=run.steps,
         patience=run.patience,
-        before={"kid": judge(module.gan.g_ema)} if judge else {},
+        before=judge(module.source) if judge else {},
     )
     done = train(
         module,

@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
 from stylegan_toon import __version__
 from stylegan_toon.checkpoint.format import Checkpoint, load, save
 from stylegan_toon.config import to_json
 from stylegan_toon.device import training_dtype
 from stylegan_toon.errors import ModelError, shown
-from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.methods.gan import Gan, GanConfig, mean_w
-from stylegan_toon.metrics.kid import kid, statistics
-from stylegan_toon.pipelines.evaluate import LEAST, draw_samples, features, parts
 from stylegan_toon.pipelines.models import find_model, open_model, sibling
 from stylegan_toon.stylegan2.adapters import fold
 from stylegan_toon.stylegan2.discriminator import Discriminator
@@ -116,34 +112,13 @@ def about_run(gan: Gan, **more: Any) -> dict[str, Any]:
     }
 
 
-def kid_judge(
-    pictures: Tensor, batch: int, where: torch.device, count: int = 200, most: int = 2000
-) -> Callable[[Generator], float] | None:
-    """A figure of a generator, lower is better: KID of count samples to at most `most` of the pictures
-    [N, 3, R, R] uint8, in the features of an untrained network, on the scale of the pictures.
-
-    None where there are too few pictures, or they are too small, to tell.
-    """
-    if len(pictures) < 2 or pictures.shape[2] < LEAST:
-        return None
-    net = Untrained().to(where)
-    wanted = features(net, parts(pictures[:most], batch), where)
-    mean, std = statistics(wanted)
-
-    def judge(g: Generator) -> float:
-        made = features(net, draw_samples(g, count, 1.0, 0, batch), where)
-        return kid(wanted, made, mean, std, resamples=0).value
-
-    return judge
-
-
 def gan_look(
     gan: Gan,
     out: Path,
     meta: Mapping[str, Any],
     rows: Callable[[torch.Tensor], list[torch.Tensor]] | None = None,
     fixed_mean: bool = False,
-    judge: Callable[[Generator], float] | None = None,
+    judge: Callable[[Generator], dict[str, float]] | None = None,
     pack: Callable[[Generator, Mapping[str, Any]], Checkpoint] = generator_checkpoint,
 ) -> Callable[[int], dict[str, float]]:
     """A look for training.loop.train.
@@ -155,7 +130,7 @@ def gan_look(
         meta: of the files; "pictures" counts those seen before this run.
         rows: more rows of pictures for the same w_plus [8, L, D], put above the samples.
         fixed_mean: keep w_mean, because the mapping is frozen.
-        judge: a figure of the generator, lower is better; without one the last is the best.
+        judge: figures of the generator, as judge.kid_judge makes them; without them the last is the best.
         pack: makes the file's content of g_ema and its meta.
     """
     best: list[float] = []  # read at the first look: --resume never removes an old run's
@@ -183,7 +158,8 @@ def gan_look(
         figures = {"pictures": float(seen)}
         about = {**meta, "step": done, "pictures": seen}
         if judge:
-            figures["kid"] = about["judged"] = judge(g)
+            figures |= judge(g)
+            about["judged"] = figures["kid"]
         save(out / "last.safetensors", pack(g, about))
         save(out / "last.discriminator.safetensors", discriminator_checkpoint(gan.d, about))
         if not best:

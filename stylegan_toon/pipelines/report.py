@@ -23,9 +23,14 @@ from stylegan_toon.training.log import entries
 
 WIDTH, HEIGHT = 420, 190  # of a curve; its left, right, top and bottom margins:
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 24
+SPACES = ("mobileface", "emotion", "untrained")
 Line = tuple[str, list[tuple[float, float]]]
 CURVES = (  # title, what it means, the log's names
-    ("KID", "distance to the training pictures; lower is better", {"kid": "KID"}),
+    (
+        "KID",
+        "distance to the training pictures, geometric mean over three feature spaces; lower is better",
+        {"kid": "KID"},
+    ),
     (
         "Structure",
         "distance to the source's layout, same codes; 0 is the source's",
@@ -88,10 +93,22 @@ def in_words(out: Path) -> str:
     best, about, last = best_look(out), _about(out), _last(out)
     said = f"best at step {best.get('step', 0)}"
     if "kid" in best:
-        said += f", KID {_number(best['kid'])} (source {_number(about['before']['kid'])})"
+        said += f", KID {_number(best['kid'])} (source {_number(about['before']['kid'])}"
+        said += f"{_by_space(about['before'], best)})"
     if "nearest" in last:
         said += f", nearest training picture at {last['nearest']:.2f} of their own distance"
     return said
+
+
+def _by_space(before: dict[str, Any], best: dict[str, Any]) -> str:
+    """How KID changed in each space: "; mobileface -64 %, untrained -70 %"."""
+    keys = {space: f"kid/{space}" for space in SPACES}
+    changed = [
+        f"{space} {best[key] / before[key] - 1:+.0%}"
+        for space, key in keys.items()
+        if key in best and before.get(key, 0) > 0
+    ]
+    return f"; {', '.join(changed)}" if changed else ""
 
 
 def _about(out: Path) -> dict[str, Any]:
@@ -130,7 +147,7 @@ def _page(out: Path) -> str:
     if found:
         tiles.append((f"{found['nearest']:.2f}", "distance to the nearest training picture; 0 is a copy"))
     marks = {"KID": (best.get("step", 0), best["kid"])} if "kid" in best else {}
-    start_point = {"kid": before.get("kid"), "structure": 0.0 if looks else None}
+    start_point = {**before, "structure": 0.0 if looks else None}
     curves = []
     for title, meaning, names in CURVES:
         lines: list[Line] = []
@@ -192,7 +209,7 @@ def _why(about: dict[str, Any], best: dict[str, Any], end: int) -> str:
     """Why the best is the best, and why the run ended."""
     if "kid" in best:
         why = "best.safetensors is the look with the lowest KID to the training pictures, "
-        why += f"at step {best['step']:,}."
+        why += f"at step {best['step']:,}{_by_space(about.get('before', {}), best)}."
     else:
         why = "best.safetensors is the last look: there are too few or too small pictures to take KID."
     if end < about.get("steps", end):

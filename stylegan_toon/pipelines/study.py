@@ -24,9 +24,6 @@ from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, UsageError
 from stylegan_toon.faces.detect import find_faces
-from stylegan_toon.features.emotion import load_emotion
-from stylegan_toon.features.mobileface import load_mobileface
-from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.files import write_aside
 from stylegan_toon.images import grid, save_png, to_uint8
 from stylegan_toon.methods.freezesg import Config, FreezeSG
@@ -34,13 +31,12 @@ from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.metrics.structure import edge_ssim, landmark_distance, layout_correlation, w_drift
 from stylegan_toon.pipelines.evaluate import as_saved, features, parts
+from stylegan_toon.pipelines.judge import Spaces, spaces
 from stylegan_toon.pipelines.networks import fitted, open_networks
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.freeze import trained_parameters
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.training.loop import Run, train
-
-Spaces = Mapping[str, Callable[[Tensor], Tensor]]
 
 LOOKS = (1, 2, 4, 8, 14, 20)  # twentieths of a run at which figures are taken: 5, 10, 20, 40, 70 and 100 %
 FOUND = 0.8  # identity and landmarks are taken where a face is found in so many of the target's pictures
@@ -158,7 +154,9 @@ class Judge:
             out["identity"] = float(identity_cosine(source, made).mean())
             known = self.points[-turn:] + self.points[:-turn] if turn else self.points
             pairs = [
-                (a, b) for a, b in zip(known, points_of(made[:POINTS]), strict=True) if None not in (a, b)
+                (a, b)
+                for a, b in zip(known, points_of(made[:POINTS]), strict=True)
+                if a is not None and b is not None
             ]
             if pairs:
                 a, b = (torch.from_numpy(np.stack(side)) for side in zip(*pairs, strict=True))
@@ -298,17 +296,12 @@ def _judge(
     g: Generator, photos: Sequence[str], plan: Plan, exclude: Sequence[str], where: torch.device
 ) -> tuple[int, Judge]:
     """How many photos there are, and the judge, whose scale they are."""
-    face, emotion = load_mobileface(device=where), load_emotion(device=where)
-    spaces: Spaces = {
-        "mobileface": lambda x: face(x)[1],
-        "emotion": lambda x: emotion(x)[1],
-        "untrained": Untrained().to(where),
-    }
+    nets = spaces(where)
     pictures = load_pictures(photos, g.config.resolution, exclude)
     batch = 50
-    scale = {space: statistics(features(net, parts(pictures, batch), where)) for space, net in spaces.items()}
+    scale = {space: statistics(features(net, parts(pictures, batch), where)) for space, net in nets.items()}
     z = torch.randn(plan.samples, g.config.z_dim, generator=torch.Generator().manual_seed(0))
-    return len(pictures), Judge(g.eval().requires_grad_(False), z, spaces, batch, where, scale)
+    return len(pictures), Judge(g.eval().requires_grad_(False), z, nets, batch, where, scale)
 
 
 def _controls(judge: Judge, pool: Tensor) -> dict[str, Any]:

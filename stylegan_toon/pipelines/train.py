@@ -11,7 +11,8 @@ from stylegan_toon.device import choose_device
 from stylegan_toon.errors import UsageError
 from stylegan_toon.methods.gan import GanConfig
 from stylegan_toon.methods.scratch import Scratch
-from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, kid_judge, open_networks
+from stylegan_toon.pipelines.judge import kid_judge
+from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, open_networks
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator

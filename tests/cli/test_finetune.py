@@ -113,7 +113,7 @@ def test_the_preset_gives_that_repositorys_settings_and_what_is_typed_counts_mor
     common = ("--source", "small.safetensors", "--structure-layers", "2")
     method = plan(*common, "--preset", "cartoon-stylegan:freezeG=2,freezeD=1", cwd=place)["method"]
     wanted = {"freeze_g": 2, "freeze_d": 2, "freeze_mapping": True, "structure_of": "features", "mixing": 0.9,
-              "r1_weight": 10.0, "path_weight": 0.0, "ema_images": 5000.0, "ada_p": 0.0, "noise_lr": 0.1,
+              "r1_weight": 10.0, "path_weight": 0.0, "ema_images": 2500.0, "ada_p": 0.0, "noise_lr": 0.1,
               "structure_layers": 2}  # fmt: skip
     assert method.items() >= wanted.items()
     method = plan(*common, "--preset", "cartoon-stylegan:freezeG=-1", "--r1", "3", "--batch", "8", cwd=place)[
@@ -238,7 +238,7 @@ def test_unusual_pictures_have_their_sentences(place, tmp_path):
         "finetune", "--target", folder, "--source", "small.safetensors", "--dry-run", *CPU, cwd=place
     )
     assert code == 0
-    for text in ("5 of 5 pictures: they are fewer than a batch of 16", "1 of 5 pictures: they are grey",
+    for text in ("5 of 5 pictures: they are fewer than a batch of 8", "1 of 5 pictures: they are grey",
                  "1 of 5 pictures: they are transparent",
                  "1 of 5 pictures: they are below the source's 32 px (16 px)"):  # fmt: skip
         assert text in said

@@ -1,0 +1,63 @@
+"""How near a generator in training is to its pictures: KID in three feature spaces, for every look."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from stylegan_toon.features.emotion import load_emotion
+from stylegan_toon.features.mobileface import load_mobileface
+from stylegan_toon.features.untrained import Untrained
+from stylegan_toon.metrics.kid import kid, statistics
+from stylegan_toon.pipelines.evaluate import LEAST, draw_samples, features, parts
+from stylegan_toon.stylegan2.generator import Generator
+
+Spaces = Mapping[str, Callable[[Tensor], Tensor]]
+
+SMALLEST = 1e-3  # below what 200 samples tell from 0; KID without bias may be negative
+
+
+def spaces(where: torch.device) -> Spaces:
+    """The three feature spaces: pictures [N, 3, R, R] in [-1, 1] -> features [N, F]."""
+    face, emotion = load_mobileface(device=where), load_emotion(device=where)
+    return {
+        "mobileface": lambda x: face(x)[1],
+        "emotion": lambda x: emotion(x)[1],
+        "untrained": Untrained().to(where),
+    }
+
+
+def kid_judge(
+    pictures: Tensor,
+    batch: int,
+    where: torch.device,
+    drawn: Callable[[Generator], Generator] = lambda g: g,
+    count: int = 200,
+    most: int = 1000,
+) -> Callable[[Generator], dict[str, float]] | None:
+    """Figures of a generator, lower is better: KID of count samples (psi 1) to at most `most` of the pictures
+    [N, 3, R, R] uint8, on the scale of the pictures; kid/SPACE each, and kid, their geometric mean.
+
+    drawn: what draws the samples in a generator's stead, such as its blend with the source.
+    None where there are too few pictures, or they are too small, to tell.
+    """
+    if len(pictures) < 2 or pictures.shape[2] < LEAST:
+        return None
+    nets = spaces(where)
+    some = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))[:most].sort().values
+    wanted = {space: features(net, parts(pictures[some], batch), where) for space, net in nets.items()}
+    scale = {space: statistics(of) for space, of in wanted.items()}
+
+    def judge(g: Generator) -> dict[str, float]:
+        made = torch.cat(list(draw_samples(drawn(g), count, 1.0, 0, batch)))
+        found = {
+            f"kid/{space}": kid(
+                wanted[space], features(net, iter(made.split(batch)), where), *scale[space], resamples=0
+            ).value
+            for space, net in nets.items()
+        }
+        mean = sum(math.log(max(value, SMALLEST)) for value in found.values()) / len(found)
+        return {"kid": math.exp(mean), **found}
+
+    return judge
