@@ -28,7 +28,7 @@ from stylegan_toon.stylegan2.generator import Generator
 STEPS = (0, 40, 120, 400)  # of --refine 0, 1, 2, 3
 SPACES = ("w+", "w")
 RANK = 8  # of what tune() changes
-SQUARE, FEATURE, IDENTITY, STAY, NOISE = 0.5, 0.5, 0.2, 0.05, 1.0  # weights beside that of the pixel pyramid
+SQUARE, FEATURE, IDENTITY, STAY, NOISE = 0.5, 0.5, 0.2, 0.3, 1.0  # weights beside that of the pixel pyramid
 GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
 
 
