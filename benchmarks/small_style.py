@@ -63,7 +63,7 @@ def run(pictures: Path, count: int, steps: int, seed: int, work: Path, more: lis
     where, parents = torch.device("cpu"), [find_model("faces")]
     source = load_generator("faces", where)
     others = load_pictures([pictures], source.config.resolution, [str(learnt)])
-    judge = kid_judge(others, 32, where, count=1000)
+    judge = kid_judge(others, where, count=1000)
     assert judge, "too few pictures are left to judge by"
     files = {"source": find_model("faces"), "short": short, "long": out / "last.safetensors"}
     kid = {name: judge(load_generator(file, where, parents)) for name, file in files.items()}
