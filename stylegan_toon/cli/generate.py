@@ -11,12 +11,13 @@ from stylegan_toon.cli.common import Common, toon_command
     "stylegan-toon generate storybook",
     "stylegan-toon generate faces --seeds 0-7,42 --psi 0.5 --out drawn",
     "stylegan-toon generate last.safetensors --latents codes.npz --npz images.npz",
+    "stylegan-toon generate storybook --latents me.latent.safetensors",
 )
 @click.argument("model")
 @click.option("--seeds", metavar="LIST", help="Such as 0-7,42. Default: eight from --seed on.")
 @click.option("--psi", type=click.FloatRange(-2, 2), help="Truncation; 1 is none. Default: 0.7, latents 1.")
 @click.option("--cutoff", type=click.IntRange(0), metavar="N", help="Truncate only the first N layers.")
-@click.option("--latents", type=click.Path(), help="An .npz with z [N, Z], w [N, D] or w_plus [N, L, D].")
+@click.option("--latents", type=click.Path(), help="An .npz with z, w or w_plus, or a latent file.")
 @click.option("--noise", type=click.Choice(("const", "random", "none")), default="const", show_default=True)
 @click.option("--npz", type=click.Path(), help="Also write the floats [N, 3, H, W], not clamped.")
 @click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Pictures at a time.")

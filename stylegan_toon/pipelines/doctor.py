@@ -33,6 +33,7 @@ PARTS = {
     "insightface": ("insightface", "face", "a second face detector and identity scores"),
     "lpips": ("lpips", "metrics", "perceptual distance"),
     "torchvision": ("torchvision", "clip", "needed by clip and lpips"),
+    "av": ("av", "video", "walks as MP4"),
 }
 
 

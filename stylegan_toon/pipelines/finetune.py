@@ -31,6 +31,7 @@ from stylegan_toon.stylegan2.blend import blend
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.freeze import trained_parameters
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latent_files import mapping_digest
 from stylegan_toon.training.log import log
 from stylegan_toon.training.loop import Run, train
 
@@ -199,6 +200,8 @@ def finetune_generator(
     method = module.config
     sampler = Sampler(pictures, method.batch, run.seed, mirror)
     meta = {"program": __version__, "target": target.name, "source_pictures": opened.seen}
+    if not method.freeze_mapping:  # then this is how a child tells whose codes it learnt to draw
+        meta["source_mapping"] = mapping_digest(generator_checkpoint(module.source))
 
     def pack(g: Generator, about: Mapping[str, Any]) -> Checkpoint:
         if opened.parent is None:

@@ -10,15 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan_toon.checkpoint.format import read_regular
+from stylegan_toon.checkpoint.format import Checkpoint, read_regular
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.exact import double, normal
 from stylegan_toon.files import write_aside
 from stylegan_toon.images import grid, save_png
 from stylegan_toon.metadata import chunks, file_entry, model_entry
 from stylegan_toon.pipelines.models import load_network
-from stylegan_toon.stylegan2.files import build_generator
+from stylegan_toon.stylegan2.edits import is_child
+from stylegan_toon.stylegan2.files import build_generator, generator_checkpoint
 from stylegan_toon.stylegan2.generator import NOISE_MODES, Generator
+from stylegan_toon.stylegan2.latent_files import load_latents
 from stylegan_toon.stylegan2.latents import truncate
 
 PSI = 0.7  # for seeds; latents from a file are used as they are unless psi is given
@@ -61,10 +63,17 @@ def seed_noise(seeds: Sequence[int], resolution: int, exact: bool = False) -> li
 def read_latents(path: str | Path, generator: Generator) -> tuple[str, Tensor]:
     """The one array of an .npz file: ("z", [N, Z]), ("w", [N, D]) or ("w_plus", [N, L, D]), float32.
 
-    Raises: InputError naming the file and what was wanted.
+    Of a latent file, X.safetensors, its w_plus; whether they are the generator's, check_latents sees.
+    Raises: InputError naming the file and what was wanted; ModelError for a latent file.
     """
     config = generator.config
     shapes = {"z": (config.z_dim,), "w": (config.w_dim,), "w_plus": (config.n_layers, config.w_dim)}
+    if Path(path).suffix == ".safetensors":
+        w_plus, _ = load_latents(path)
+        if w_plus.shape[1:] != shapes["w_plus"]:
+            sizes = f"{[*w_plus.shape[1:]]}, wanted {[*shapes['w_plus']]}"
+            raise ModelError(f"{shown(path)}: w_plus has faces of {sizes}; name the generator it is of")
+        return "w_plus", w_plus
     try:
         data = read_regular(path, 4 << 30)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
@@ -88,6 +97,15 @@ def read_latents(path: str | Path, generator: Generator) -> tuple[str, Tensor]:
     if not bool(torch.isfinite(latents).all()):
         raise InputError(f"{shown(path)}: {name} holds NaN or infinity; make it again")
     return name, latents
+
+
+def check_latents(path: str | Path, generator: Checkpoint) -> None:
+    """Raises: ModelError for a latent file whose codes generator was not trained to draw."""
+    if Path(path).suffix == ".safetensors" and not is_child(generator, meta := load_latents(path)[1]):
+        raise ModelError(
+            f"{shown(path)} holds codes of a generator of weights {meta['parent'][:8]}, and this one learnt "
+            "others; name that one, or a style of it"
+        )
 
 
 def draw(
@@ -162,7 +180,7 @@ def generate(
         seeds: "0-7,9" or numbers; with latents they are not used.
         psi: truncation; None is PSI for seeds and 1 for latents.
         out: the folder, made if need be.
-        latents: an .npz file with z [N, Z], w [N, D] or w_plus [N, L, D].
+        latents: an .npz file with z [N, Z], w [N, D] or w_plus [N, L, D]; or a latent file.
         noise: one of NOISE_MODES; random noise is drawn from each picture's seed (with latents: its row).
         npz: also write the pictures there, float32 [N, 3, R, R] as `images`, before clamping.
         cutoff: truncate only so many leading layers.
@@ -174,11 +192,12 @@ def generate(
     if noise not in NOISE_MODES:
         raise UsageError(f"noise must be one of {', '.join(NOISE_MODES)}, not {noise[:40]!r}")
     models: dict[str, dict[str, Any]] = {}
+    meta: dict[str, Any]
     if isinstance(model, Generator):
-        generator = model
+        generator, meta = model, {}
     else:
-        generator, files, _ = load_network(model, "generator", build_generator, device)
-        models["generator"] = model_entry(files, model)
+        generator, files, made = load_network(model, "generator", build_generator, device)
+        models["generator"], meta = model_entry(files, model), made.meta
         if exact:
             double(generator)
     codes: Tensor | None = None
@@ -187,6 +206,7 @@ def generate(
         numbers = parse_seeds(seeds) if isinstance(seeds, str) else list(seeds)
         stem, psi = "seed", PSI if psi is None else psi
     else:
+        check_latents(latents, generator_checkpoint(generator, meta, half=True))
         kind, codes = read_latents(latents, generator)
         codes = map_latents(generator, kind, codes)
         numbers, stem, psi = list(range(len(codes))), "latent", 1.0 if psi is None else psi

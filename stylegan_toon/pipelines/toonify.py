@@ -79,15 +79,16 @@ class Toonifier:
         self.files: dict[str, dict[str, Any]] = {}  # the models in use, as the metadata tell of them
         self.source, _ = self._open("source", source, "generator", build_generator)
         parents = [find_model(source)]  # of a style file, most often
-        self._child, made = self._open("style", style, "generator", build_generator, parents)
+        self.child, made = self._open("style", style, "generator", build_generator, parents)
+        self.child_meta = made.meta
         own, most = made.meta.get("blend", 0), self.source.config.n_resolutions
         if blend is None and (type(own) is not int or not 0 <= own <= most):
             raise ModelError(f"{shown(style)} wants blend {str(own)[:20]}, not 0..{most}; give --blend")
         self.set_blend(own if blend is None else blend)
         shares = self.recipe.shares(self.source.config.n_resolutions)
-        if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
+        if blend and nothing_changes(shares, shared_resolutions(self.source, self.child)):
             report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
-        if not same_mapping(self.source, self._child):
+        if not same_mapping(self.source, self.child):
             report(other_codes(style, source))
         self.style, self._source_name = style, source
         self._face: MobileFace | None = None
@@ -108,7 +109,7 @@ class Toonifier:
     def set_blend(self, how: int | Recipe) -> None:
         """Blend by a recipe, or with the k lowest resolutions of the source. Raises: UsageError."""
         self.recipe = Recipe(how) if isinstance(how, int) else how
-        self.cartoon = blend_generators(self.source, self._child, self.recipe)
+        self.cartoon = blend_generators(self.source, self.child, self.recipe)
 
     def embed(self, pictures: Tensor) -> Tensor:
         """Identity embeddings [N, F] of aligned pictures."""

@@ -1,7 +1,13 @@
-"""Latent codes: truncation, style mixing, and the groups of layers."""
+"""Latent codes: truncation, style mixing, the way between two, and the groups of layers."""
+
+import re
+from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from stylegan_toon.errors import UsageError
 
 GROUPS = {"coarse": slice(0, 4), "medium": slice(4, 8), "fine": slice(8, None)}
 
@@ -39,3 +45,60 @@ def mix(a: Tensor, b: Tensor, crossover: int) -> Tensor:
     if not 0 <= crossover <= a.shape[1]:
         raise ValueError(f"crossover {crossover} is not in 0..{a.shape[1]}")
     return torch.cat([a[:, :crossover], b[:, crossover:]], dim=1)
+
+
+def parse_layers(text: str, n_layers: int) -> list[int]:
+    """ "coarse,9-10" -> [0, 1, 2, 3, 9, 10]: groups, numbers and ranges of w_plus layers; "all" is all.
+
+    Raises: UsageError for anything else, and for what no layer of n_layers is in.
+    """
+    found: set[int] = set()
+    for part in (part.strip() for part in text.split(",")):
+        match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", part, re.ASCII)
+        if part in GROUPS or part == "all":
+            chosen = [*range(n_layers)][GROUPS.get(part, slice(None))]
+        elif match and int(match[1]) <= int(match[2] or match[1]) < n_layers:
+            chosen = [*range(int(match[1]), int(match[2] or match[1]) + 1)]
+        else:
+            raise UsageError(
+                f"layers {part[:30]!r} are none of all, {', '.join(GROUPS)}, or numbers such as 0-3 in "
+                f"0..{n_layers - 1}"
+            )
+        if not chosen:
+            raise UsageError(f"layers {part!r} do not exist here: there are {n_layers}, 0..{n_layers - 1}")
+        found |= {*chosen}
+    return sorted(found)
+
+
+def pick(a: Tensor, b: Tensor, layers: Iterable[int]) -> Tensor:
+    """Style mixing by any layers: those named from a, the rest from b.
+
+    Args:
+        a, b: [N, L, D].
+    Returns: [N, L, D], a new tensor.
+    Raises: ValueError if the shapes differ or a layer is not in 0..L-1.
+    Source: Karras et al. 2019, arXiv 1812.04948, section 3.1.
+    """
+    layers = [*layers]
+    if a.shape != b.shape or a.ndim != 3:
+        raise ValueError(f"expected two [N, L, D] of one shape, got {list(a.shape)} and {list(b.shape)}")
+    if not all(0 <= layer < a.shape[1] for layer in layers):
+        raise ValueError(f"layers {layers} are not all in 0..{a.shape[1] - 1}")
+    out = b.clone()
+    out[:, layers] = a[:, layers]
+    return out
+
+
+def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """From a (t = 0) to b (t = 1) at an even pace along the great circle, the way to walk among normal z.
+
+    Where a and b point the same way, or opposite ones, there is no one circle, and the way is straight.
+    Args:
+        a, b: [..., Z].
+    Source: Shoemake 1985, SIGGRAPH; for latents: White 2016, arXiv 1609.04468.
+    """
+    cosine = F.cosine_similarity(a, b, dim=-1).clamp(-1, 1)[..., None]
+    angle = torch.acos(cosine)
+    sine = angle.sin()
+    round_way = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / sine.clamp(min=1e-12)
+    return torch.where(sine < 1e-4, torch.lerp(a, b, t), round_way)

@@ -44,7 +44,7 @@ def test_the_document_holds_everything(toon, home: Path) -> None:
     assert models["changed"]["ok"] is False
     assert "digest" in models["changed"]["why"]
     assert models["eyes"]["bytes"] == 2**20
-    assert set(report["parts"]) == {"clip", "insightface", "lpips", "torchvision"}
+    assert set(report["parts"]) == {"clip", "insightface", "lpips", "torchvision", "av"}
 
 
 def test_the_text_says_the_same_in_lines(toon, home: Path) -> None:

@@ -15,6 +15,7 @@ from stylegan_toon.stylegan2.config import Config, channels_for
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import discriminator_checkpoint, generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latent_files import mapping_digest
 from tests.checkpoint import nvidia_file
 from tests.cli.test_training import STORYBOOK, done, toon
 from tests.stylegan2 import reference
@@ -147,6 +148,7 @@ def test_a_child_of_freeze_sg_is_drawn_as_it_was_trained_and_told_apart(place, t
     path = tmp_path / "runs/sg/last.safetensors"
     child, parent = load_generator(path), load_generator(source)
     assert load(path).config["source_resolutions"] == 2
+    assert load(path).meta["source_mapping"] == mapping_digest(load(source))
     z = torch.randn(1, 16, generator=torch.Generator().manual_seed(4))
     codes = child.codes(z)
     assert torch.equal(codes[:, 0], parent.mapping(z)) and torch.equal(codes[:, 4], child.mapping(z))
