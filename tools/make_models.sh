@@ -39,7 +39,7 @@ $toon finetune --target "$data/toon_avatars/avataaars128.zip" "${style[@]}" --bl
     --ada-images 50000 --out "$runs/avatar" --steps "${STEPS_AVATAR:-2000}" --save-every 200 --look-every 200
 
 # Photo to code. (What ships went on, by --start, from the encoder of an earlier generator of this family.)
-$toon encode "$photos" "${exclude[@]}" --source "$runs/faces-128" --out "$runs/encoder" \
+$toon train-encoder "$photos" "${exclude[@]}" --source "$runs/faces-128" --out "$runs/encoder" \
     --steps "${STEPS_ENCODER:-2000}" --save-every 100 --look-every 200
 
 # Ship: float16, generator and discriminator apart, noise strengths 0. Of the styles the last look ships, chosen by eye

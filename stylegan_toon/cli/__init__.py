@@ -15,6 +15,7 @@ from stylegan_toon.cli.common import ENVIRONMENT, run
 # name -> (module:attribute, the line in `stylegan-toon --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
     "toonify": ("stylegan_toon.cli.toonify:toonify", "Turn the faces in photos into cartoons."),
+    "invert": ("stylegan_toon.cli.invert:invert", "Find the latent codes of the faces in photos."),
     "generate": ("stylegan_toon.cli.generate:generate", "Draw pictures with a model."),
     "replay": ("stylegan_toon.cli.replay:replay", "Make a picture again from what it says of itself."),
     "edit": ("stylegan_toon.cli.edit:edit", "Apply an edit file to faces: before | after."),
@@ -27,7 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prepare": ("stylegan_toon.cli.prepare:prepare", "Make a training set from folders and archives."),
     "train": ("stylegan_toon.cli.train:train", "Train a face generator from scratch."),
     "finetune": ("stylegan_toon.cli.finetune:finetune", "Fine-tune a face generator to a cartoon style."),
-    "encode": ("stylegan_toon.cli.encode:encode", "Train the encoder that turns photos into latent codes."),
+    "train-encoder": (
+        "stylegan_toon.cli.train_encoder:train_encoder",
+        "Train the encoder that turns photos into latent codes.",
+    ),
     "digest": ("stylegan_toon.cli.digest:digest", "Print the digest of a run's last state."),
     "evaluate": ("stylegan_toon.cli.evaluate:evaluate", "Measure a generator: faces, KID, copies, identity."),
     "blends": ("stylegan_toon.cli.blends:blends", "Measure a style at every blend."),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stylegan_toon.features.files import load_features
+from stylegan_toon.losses.perceptual import unit_maps
 
 NAME = "mobileface.safetensors"
 
@@ -84,9 +85,21 @@ class MobileFace(nn.Module):
 
     def embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As forward, for faces that already lie in the template: [N, 3, 112, 112] in [-1, 1]."""
-        x = x.to(self.head.weight.dtype) * (127.5 / 128)  # the network's own input is (pixel - 127.5) / 128
-        features = self.stages(self.act(self.stem(x))).flatten(1)
+        features = self.run(x)[-1].flatten(1)
         return F.normalize(self.head(features)), features
+
+    def look(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """x as in forward -> its identity embedding, and maps whose map_distance is a mean of five layers."""
+        maps = self.run(self.crop(x))
+        return F.normalize(self.head(maps[-1].flatten(1))), [unit_maps(y) / len(maps) ** 0.5 for y in maps]
+
+    def run(self, x: Tensor) -> list[Tensor]:
+        """The outputs of stem and stages, from 56x56 to 4x4, of faces in the template."""
+        x = x.to(self.head.weight.dtype) * (127.5 / 128)  # the network's own input is (pixel - 127.5) / 128
+        out = [self.act(self.stem(x))]
+        for stage in self.stages:
+            out.append(stage(out[-1]))
+        return out
 
 
 def to_template(x: Tensor, size: int) -> Tensor:

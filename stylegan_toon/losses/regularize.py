@@ -1,8 +1,10 @@
-"""Penalties: R1 and R2 for the discriminator, path length for the generator, L2-SP for what is fine-tuned."""
+"""Penalties: R1 and R2 for the discriminator, path length for the generator, L2-SP for what is fine-tuned,
+and for noise that is optimised."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -49,3 +51,21 @@ def l2_sp(parameters: Iterable[Tensor], starts: Iterable[Tensor]) -> Tensor:
     """
     pairs = zip(parameters, starts, strict=True)
     return torch.stack([(w - start.detach()).square().sum() for w, start in pairs]).sum() / 2
+
+
+def noise_penalty(maps: Sequence[Tensor]) -> Tensor:
+    """How far noise is from white: the squared correlation with itself one pixel on, down and across, [N].
+
+    Summed over the maps, and over each one's halvings down to 8x8 (the mean of 2x2, times 2, so that white
+    noise keeps its variance).
+    maps: [N, 1, r, r], one a noise input.
+    Source: Karras et al. 2020, arXiv 1912.04958, appendix D.
+    """
+    terms = []
+    for noise in maps:
+        while True:
+            terms += [(noise * noise.roll(1, axis)).mean([1, 2, 3]).square() for axis in (2, 3)]
+            if noise.shape[2] <= 8:
+                break
+            noise = F.avg_pool2d(noise, 2) * 2
+    return torch.stack(terms).sum(0)

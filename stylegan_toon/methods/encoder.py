@@ -2,10 +2,10 @@
 
 Half of each batch are photos (reconstruction), half are samples of the generator (whose w is known too).
 Source: Richardson et al. 2021, arXiv 2008.00951; Tov et al. 2021, arXiv 2102.02766. Deviation: features of
-the generator's own discriminator stand for LPIPS, MobileFace for ArcFace.
+the generator's own discriminator stand for LPIPS, without one those of features.look; MobileFace for ArcFace.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from stylegan_toon.device import channels_last
+from stylegan_toon.features.look import Look
 from stylegan_toon.losses.identity import identity_loss
 from stylegan_toon.losses.latent import feature_l1, offset_loss, pyramid_l1
 from stylegan_toon.stylegan2.discriminator import Discriminator
@@ -42,18 +43,20 @@ class EncoderTraining(nn.Module):
         config: Config,
         encoder: Encoder,
         g: Generator,
-        d: Discriminator,
-        embed: Callable[[Tensor], Tensor] | None = None,
+        d: Discriminator | None,
+        look: Look | None = None,
     ):
-        """embed: pictures [N, 3, H, W] to unit identity embeddings [N, F]; None leaves that loss out."""
+        """look: tells identity and, without d, features; None leaves these losses out."""
         super().__init__()
         self.config = config
         self.encoder = encoder
         self.average = Encoder(encoder.config).requires_grad_(False)
         self.average.load_state_dict(encoder.state_dict())
         dtype = torch.bfloat16 if config.bf16 else torch.float32
-        encoder.compute_dtype = d.compute_dtype = g.synthesis.compute_dtype = dtype
-        self._fixed = (g.eval().requires_grad_(False), d.eval().requires_grad_(False), embed)
+        encoder.compute_dtype = g.synthesis.compute_dtype = dtype
+        if d is not None:
+            d.eval().requires_grad_(False).compute_dtype = dtype
+        self._fixed = (g.eval().requires_grad_(False), d, look)
         with torch.no_grad():
             z = torch.randn(4096, g.config.z_dim, generator=torch.Generator().manual_seed(0))
             self._spread = float(g.mapping(z.to(g.w_mean.device)).var(0).mean())
@@ -64,8 +67,10 @@ class EncoderTraining(nn.Module):
         return {"e": Adam(self.encoder.parameters(), self.config.lr, (0.9, 0.99), fused=fused)}
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The outputs of the discriminator's blocks down to 8x8."""
-        d = self._fixed[1]
+        """The outputs of the discriminator's blocks down to 8x8; without one the maps of look, if any."""
+        _, d, look = self._fixed
+        if d is None:
+            return look(x)[1] if look else []
         y = d.from_rgb(x.to(d.compute_dtype, memory_format=torch.channels_last))
         out = []
         for block in d.blocks[:-1]:
@@ -98,7 +103,7 @@ class EncoderTraining(nn.Module):
 
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
         """One step on batch["photo"] [N, 3, R, R] and as many samples of the generator."""
-        config, (g, _, embed) = self.config, self._fixed
+        config, (g, _, look) = self.config, self._fixed
         photos = batch["photo"]
         with torch.no_grad():
             w = g.broadcast(g.mapping(torch.randn(len(photos), g.config.z_dim, device=photos.device)))
@@ -110,14 +115,15 @@ class EncoderTraining(nn.Module):
             wanted_features = self.features(wanted)
         losses = {
             "pixel": pyramid_l1(made, wanted) * config.pixel_weight,
-            "feature": feature_l1(self.features(made), wanted_features) * config.feature_weight,
             "latent": (w_plus[len(photos) :] - w).square().mean() / self._spread * config.latent_weight,
             "offset": offset_loss(w_plus) / self._spread * config.offset_weight,
         }
-        if embed is not None and config.identity_weight:
+        if wanted_features:
+            losses["feature"] = feature_l1(self.features(made), wanted_features) * config.feature_weight
+        if look is not None and config.identity_weight:
             with torch.no_grad():
-                known = embed(wanted)
-            losses["identity"] = identity_loss(embed(made), known) * config.identity_weight
+                known = look(wanted)[0]
+            losses["identity"] = identity_loss(look(made)[0], known) * config.identity_weight
         total = torch.stack(list(losses.values())).sum()
         opt["e"].zero_grad()
         total.backward()

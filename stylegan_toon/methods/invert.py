@@ -1,23 +1,69 @@
-"""Coming nearer to a photo than the encoder does: optimising its code.
+"""Coming nearer to a photo than the encoder does: optimising its code, then the generator round it.
 
-Source: Abdal et al. 2019, arXiv 1904.03189 (w_plus); Tov et al. 2021, arXiv 2102.02766 (staying near W keeps
-codes editable, and blended pictures clean).
+Sources: Abdal et al. 2019, arXiv 1904.03189 (w_plus); Karras et al. 2020, arXiv 1912.04958, appendix D (the
+rate, noise); Tov et al. 2021, arXiv 2102.02766 (staying near W keeps codes editable, and blended pictures
+clean); Roich et al. 2021, arXiv 2106.05744 (tuning round the pivot). Deviations: no noise is added to codes;
+the penalty of noise has the weight 1, not 1e5, at which few steps go to the penalty alone; what is tuned is what
+a style file holds, a low rank of the affine layers and all biases.
 """
 
-from collections.abc import Callable
+import copy
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.optim import Adam
 
 from stylegan_toon.exact import normal
+from stylegan_toon.features.look import Look
 from stylegan_toon.losses.identity import identity_loss
 from stylegan_toon.losses.latent import pyramid_l1
+from stylegan_toon.losses.perceptual import map_distance
+from stylegan_toon.losses.regularize import noise_penalty
+from stylegan_toon.nn.modulated import StyledConv
+from stylegan_toon.stylegan2.adapters import add_lora, style_parameters
 from stylegan_toon.stylegan2.generator import Generator
 
 STEPS = (0, 40, 120, 400)  # of --refine 0, 1, 2, 3
-STAY = 0.05
+SPACES = ("w+", "w")
+RANK = 8  # of what tune() changes
+SQUARE, FEATURE, IDENTITY, STAY, NOISE = 0.5, 0.5, 0.2, 0.05, 1.0  # weights beside that of the pixel pyramid
 GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """w_plus [N, L, D], and the maps [N, 1, r, r] of every noise input where they were optimised."""
+
+    w_plus: Tensor
+    noise: list[Tensor]
+
+    def draw(self, g: Generator) -> Tensor:
+        """The pictures [N, 3, R, R], not clamped."""
+        return g.synthesis(self.w_plus, self.noise or "none")[-1]
+
+
+def rate(done: float) -> float:
+    """The share of the learning rate at a share of all steps: up over 5 %, down over the last 25 %.
+
+    Source: Karras et al. 2020, appendix D.
+    """
+    return min(1.0, done / 0.05) * (0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - done) / 0.25)))
+
+
+def gap(made: Tensor, photos: Tensor, look: Look | None, known: tuple[Tensor, list[Tensor]] | None) -> Tensor:
+    """[N]: how far pictures are from photos, in pixels, looks and identity; each sample for itself.
+
+    known: look(photos); without look, pixels alone count.
+    """
+    pixels = [pyramid_l1(made[i : i + 1], photos[i : i + 1]) for i in range(len(photos))]
+    loss = torch.stack(pixels) + SQUARE * (made - photos).square().mean([1, 2, 3])
+    if look is None or known is None:
+        return loss
+    embedding, maps = look(made)
+    who = [identity_loss(embedding[i : i + 1], known[0][i : i + 1]) for i in range(len(photos))]
+    return loss + FEATURE * map_distance(maps, known[1]) + IDENTITY * torch.stack(who)
 
 
 def refine(
@@ -25,49 +71,104 @@ def refine(
     photos: Tensor,
     w_plus: Tensor,
     steps: int,
-    embed: Callable[[Tensor], Tensor] | None = None,
-    lr: float = 0.03,
-) -> Tensor:
-    """Move codes towards photos by Adam, with a pixel pyramid, identity, and a pull back to where they began.
+    look: Look | None = None,
+    space: str = "w+",
+    noise: bool = False,
+    lr: float = 0.1,
+) -> Inversion:
+    """Move codes towards photos by Adam, with a pull back to where they began.
 
     Args:
         photos: [N, 3, R, R] in [-1, 1], aligned, at the generator's size.
         w_plus: [N, L, D], where to start.
-        steps: how many; 0 returns w_plus itself.
-        embed: pictures to unit identity embeddings [N, F]; None leaves the identity loss out.
-        lr: in units of the spread of w.
-    Returns: [N, L, D] of the lowest loss seen for each photo. Samples do not influence each other. In float64
-        the codes stay on a grid, so that every step begins with the same bits on every machine.
+        steps: how many; 0 takes the start itself.
+        look: what pictures are compared by, beside pixels; None leaves it out.
+        space: "w" keeps one code for all layers, at first the mean of w_plus.
+        noise: also optimise the noise inputs, where the generator uses any; else it draws without.
+        lr: in units of the spread of w; the rate rises and falls.
+    Returns: that of the lowest loss seen for each photo. Samples do not influence each other. In float64 the
+        codes stay on a grid, so that every step begins with the same bits on every machine.
+    Raises: ValueError for another space.
     """
+    if space not in SPACES:
+        raise ValueError(f"space must be one of {', '.join(SPACES)}, not {space!r}")
+    if space == "w":
+        w_plus = w_plus.mean(1, keepdim=True).expand_as(w_plus)
     if not steps:
-        return w_plus
+        return Inversion(w_plus, [])
     exact = w_plus.dtype == torch.float64
     with torch.no_grad():
         z = normal((1024, g.config.z_dim), torch.Generator().manual_seed(0), exact)
         spread = g.mapping(z.to(w_plus.device)).std(0).mean()
-        known = embed(photos) if embed else None
+        known = look(photos) if look else None
     start = w_plus.detach().mul(GRID).round().div(GRID) if exact else w_plus.detach().clone()
-    code = start.clone().requires_grad_()
-    optimizer = Adam([code], lr=lr * float(spread), betas=(0.9, 0.99))
-    best, kept = torch.full([len(photos)], float("inf"), device=photos.device), start.clone()
+    free = start[:, : 1 if space == "w" else None].clone().requires_grad_()
+    maps = white_noise(g, len(photos)) if noise else []
+    groups = [{"params": [free], "scale": float(spread)}, {"params": maps, "scale": 1.0}]
+    optimizer = Adam(groups[: 1 + bool(maps)], betas=(0.9, 0.99))
+    best = torch.full([len(photos)], float("inf"), device=photos.device, dtype=w_plus.dtype)
+    kept = Inversion(start.clone(), [m.detach().clone() for m in maps])
     for step in range(steps + 1):
-        made = g.synthesis(code, "none")[-1]
-        each = []
-        for i in range(len(photos)):
-            loss = pyramid_l1(made[i : i + 1], photos[i : i + 1])
-            if embed and known is not None:
-                loss = loss + 0.2 * identity_loss(embed(made[i : i + 1]), known[i : i + 1])
-            each.append(loss + STAY * ((code[i] - start[i]) / spread).square().mean())
-        losses = torch.stack(each)
+        now = Inversion(free.expand_as(start), maps)
+        losses = gap(now.draw(g), photos, look, known)
+        losses = losses + STAY * ((now.w_plus - start) / spread).square().mean([1, 2])
+        if maps:
+            losses = losses + NOISE * noise_penalty(maps)
         with torch.no_grad():
             better = losses < best
             best = torch.where(better, losses, best)
-            kept[better] = code[better]
+            kept.w_plus[better] = now.w_plus[better]
+            for old, new in zip(kept.noise, maps, strict=True):
+                old[better] = new[better]
         if step < steps:
+            for group in optimizer.param_groups:
+                group["lr"] = lr * group["scale"] * rate((step + 1) / (steps + 1))
             optimizer.zero_grad()
             losses.sum().backward()
             optimizer.step()
-            if exact:
-                with torch.no_grad():
-                    code.mul_(GRID).round_().div_(GRID)
+            with torch.no_grad():
+                if exact:
+                    free.mul_(GRID).round_().div_(GRID)
+                for m in maps:
+                    m.sub_(m.mean([2, 3], keepdim=True))
+                    m.mul_(m.square().mean([2, 3], keepdim=True).rsqrt())
     return kept
+
+
+def white_noise(g: Generator, count: int) -> list[Tensor]:
+    """Maps to optimise, [count, 1, r, r] for every noise input, all rows alike; none if g uses no noise."""
+    layers = [layer for layer in g.synthesis.modules() if isinstance(layer, StyledConv)]
+    if not any(bool(layer.noise_strength) for layer in layers):
+        return []
+    draw = torch.Generator().manual_seed(0)
+    sizes = [layer.noise_const.shape for layer in layers]
+    rows = [normal((1, 1, *size), draw).to(g.w_mean).expand(count, 1, *size) for size in sizes]
+    return [row.clone().requires_grad_() for row in rows]
+
+
+def tune(
+    g: Generator,
+    photos: Tensor,
+    pivot: Inversion,
+    steps: int,
+    look: Look | None = None,
+    rank: int = RANK,
+    lr: float = 0.01,
+) -> Generator:
+    """A child of g that draws the photos from their codes: biases tuned, and affine layers by a low rank.
+
+    Args: as refine; pivot stays as it is, and all photos share the child. Draws from torch's generator.
+    Returns: a new generator as adapters.add_lora leaves it, for adapters.style_checkpoint with frozen=0.
+    """
+    child = add_lora(copy.deepcopy(g), rank, 0) if rank else copy.deepcopy(g)
+    free = [parameter.requires_grad_() for parameter in style_parameters(child.to(g.w_mean), 0).values()]
+    with torch.no_grad():
+        known = look(photos) if look else None
+    optimizer = Adam(free)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = lr * rate((step + 1) / (steps + 1))
+        optimizer.zero_grad()
+        gap(pivot.draw(child), photos, look, known).sum().backward()
+        optimizer.step()
+    return child.requires_grad_(False)

@@ -4,37 +4,29 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.config import to_json
-from stylegan_toon.device import choose_device
-from stylegan_toon.errors import InputError, ModelError, UsageError, shown
-from stylegan_toon.exact import double, normal
-from stylegan_toon.faces.align import align
-from stylegan_toon.faces.detect import MODEL, Face, find_faces, select_faces
-from stylegan_toon.faces.detectors import choose_detector
+from stylegan_toon.errors import InputError, ModelError, shown
+from stylegan_toon.exact import normal
+from stylegan_toon.faces.detect import Face
 from stylegan_toon.faces.paste import paste
-from stylegan_toon.features.mobileface import NAME, MobileFace, load_mobileface
-from stylegan_toon.images import grid, list_images, load_image, save_png, to_levels, to_tensor, to_uint8
-from stylegan_toon.metadata import chunks, file_entry, model_entry
-from stylegan_toon.methods.invert import STEPS, refine
-from stylegan_toon.paths import pretrained_file
+from stylegan_toon.images import grid, list_images, save_png, to_levels, to_uint8
+from stylegan_toon.metadata import chunks, file_entry
+from stylegan_toon.methods.invert import STEPS
 from stylegan_toon.pipelines.blend import nothing_changes, other_codes
-from stylegan_toon.pipelines.models import find_model, load_network
+from stylegan_toon.pipelines.invert import Inverter, free
+from stylegan_toon.pipelines.models import find_model
 from stylegan_toon.stylegan2.blend import Recipe, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
-from stylegan_toon.stylegan2.encoder import Encoder
-from stylegan_toon.stylegan2.files import build_encoder, build_generator
+from stylegan_toon.stylegan2.files import build_generator
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
-
-Net = TypeVar("Net", Generator, Encoder)
 
 
 @dataclass
@@ -48,7 +40,7 @@ class Result:
     seconds: float = 0.0  # for the photo, from opening it to its last picture
 
 
-class Toonifier:
+class Toonifier(Inverter):
     """The loaded models of one style, ready for any number of photos."""
 
     def __init__(
@@ -67,19 +59,12 @@ class Toonifier:
         Args:
             blend: a recipe, or how many resolutions, from 4x4 up, come from the source; None takes the
                 style's own.
-            exact: compute in float64, so that the pictures have the same bytes on every machine.
-            detector, insightface_root: what finds the faces, as choose_detector.
+            exact, detector, insightface_root: as Inverter.
         Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
         """
-        self._find = choose_detector(detector, insightface_root, choose_device(device).type, report)
-        if exact and detector != "yunet":
-            raise UsageError(f"--exact needs --detector yunet; {detector} computes in float32")
-        self.detector = detector
-        self.device, self.exact = choose_device(device), exact
-        self.files: dict[str, dict[str, Any]] = {}  # the models in use, as the metadata tell of them
-        self.source, _ = self._open("source", source, "generator", build_generator)
+        super().__init__(source, device, report, exact, detector, insightface_root)
         parents = [find_model(source)]  # of a style file, most often
-        self.child, made = self._open("style", style, "generator", build_generator, parents)
+        self.child, _, made = self._open("style", style, "generator", build_generator, parents)
         self.child_meta = made.meta
         own, most = made.meta.get("blend", 0), self.source.config.n_resolutions
         if blend is None and (type(own) is not int or not 0 <= own <= most):
@@ -90,66 +75,16 @@ class Toonifier:
             report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
         if not same_mapping(self.source, self.child):
             report(other_codes(style, source))
-        self.style, self._source_name = style, source
-        self._face: MobileFace | None = None
-        self._encoder: Encoder | None = None
-
-    def _open(
-        self,
-        role: str,
-        name: str,
-        what: str,
-        build: Callable[[Checkpoint], Net],
-        parents: Sequence[Path] = (),
-    ) -> tuple[Net, Checkpoint]:
-        network, files, made = load_network(name, what, build, self.device, parents)
-        self.files[role] = model_entry(files, name)
-        return (double(network) if self.exact else network), made
 
     def set_blend(self, how: int | Recipe) -> None:
         """Blend by a recipe, or with the k lowest resolutions of the source. Raises: UsageError."""
         self.recipe = Recipe(how) if isinstance(how, int) else how
         self.cartoon = blend_generators(self.source, self.child, self.recipe)
 
-    def embed(self, pictures: Tensor) -> Tensor:
-        """Identity embeddings [N, F] of aligned pictures."""
-        if self._face is None:
-            self._face = load_mobileface(device=self.device)
-            if self.exact:
-                double(self._face)
-            self._tell("identity", NAME)
-        return self._face(pictures)[0]
-
-    def find(self, photo: Image.Image) -> list[Face]:
-        """The faces of a photo, largest first."""
-        if self.detector != "yunet":
-            return self._find(photo)
-        found = find_faces(photo, exact=self.exact)
-        self._tell("detector", MODEL)
-        return found
-
-    def _tell(self, role: str, name: str) -> None:
-        if role not in self.files and (path := pretrained_file(name)):
-            self.files[role] = file_entry(path, name)
-
-    def invert(self, photos: Tensor, steps: int = 0) -> Tensor:
-        """w_plus [N, L, D] of aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then optimisation."""
-        if self._encoder is None:
-            self._encoder, _ = self._open("encoder", self._source_name, "encoder", build_encoder)
-        with torch.no_grad():
-            w_plus = self._encoder(photos)
-        return refine(self.source, photos, w_plus, steps, self.embed)
-
     def draw(self, w_plus: Tensor, generator: Generator | None = None) -> Tensor:
         """Cartoons [N, 3, R, R] of codes, or what another generator of the family draws."""
         with torch.inference_mode():
             return (generator or self.cartoon).synthesis(w_plus, "none")[-1].clamp(-1, 1)
-
-    def crops(self, photo: Image.Image, faces: Sequence[Face]) -> Tensor:
-        """[N, 3, R, R] in [-1, 1]: the aligned squares of the faces."""
-        size = self.source.config.resolution
-        squares = torch.cat([to_tensor(align(photo, face.points, size)) for face in faces])
-        return squares.to(self.device, self.source.w_mean.dtype)
 
     def pairs(self, seed: int, rows: int = 4) -> Tensor:
         """[3, rows * R, 8 * R]: source | cartoon pairs of codes drawn from seed, four a row, psi 0.7."""
@@ -212,7 +147,7 @@ def toonify_files(
         opened: list[tuple[Image.Image, list[Face]] | InputError] = []
         for file, _ in group:
             try:
-                opened.append(_faces_of(toonifier, file, faces))
+                opened.append(toonifier.faces_of(file, faces))
             except InputError as error:
                 opened.append(error)
         good = [one for one in opened if not isinstance(one, InputError)]
@@ -223,7 +158,7 @@ def toonify_files(
                 continue
             photo, found = one
             notes = [{"box": [round(float(v), 1) for v in f.box], "score": round(f.score, 3)} for f in found]
-            base = _free(Path(out) / relative.with_suffix(".png"), file)
+            base = free(Path(out) / relative.with_suffix(".png"), file, "toon")
             about = {"photo": file_entry(file), "faces": faces, "refine_steps": steps} if metadata else {}
             if metadata and detector != "yunet":
                 about["detector"] = detector
@@ -238,16 +173,6 @@ def toonify_files(
                 save(base, whole(photo, found, squares, exact), **about)
                 seconds = (time.perf_counter() - began) / len(group)
                 yield Result(file, base, faces=notes, seconds=seconds)
-
-
-def _faces_of(toonifier: Toonifier, file: Path, which: str | int) -> tuple[Image.Image, list[Face]]:
-    photo = load_image(file)
-    if found := select_faces(toonifier.find(photo), which):
-        return photo, found
-    raise InputError(
-        f"no face found in {shown(file)} ({photo.width}x{photo.height}); try a larger or less "
-        "covered face, upright and towards the camera"
-    )
 
 
 def toon(
@@ -271,8 +196,3 @@ def picture(cartoon: Tensor, size: int | None = None) -> Image.Image:
     """A cartoon [3, R, R] in [-1, 1] as a picture, its edge brought to size."""
     square = Image.fromarray(to_uint8(cartoon[None])[0])
     return square if size is None else square.resize((size, size), Image.Resampling.LANCZOS)
-
-
-def _free(path: Path, photo: Path) -> Path:
-    """path, or one beside it where it is the photo itself."""
-    return path.with_name(f"{path.stem}-toon.png") if path.absolute() == photo.absolute() else path

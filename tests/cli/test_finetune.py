@@ -141,7 +141,7 @@ def test_the_presets_numbers_are_read_whole():
 
 
 def test_a_child_of_freeze_sg_is_drawn_as_it_was_trained_and_told_apart(place, tmp_path):
-    """Coarse layers from the source's mapping in generate and looks; blend, convert and encode know it."""
+    """Coarse layers from the source's mapping in generate and looks; other commands know it."""
     source = place / "small.safetensors"
     done("finetune", "--target", STORYBOOK, "--source", source, "--freeze-sg", "2", "--steps", "3",
          "--batch", "4", "--out", "runs/sg", "--lr", "0.05", *CPU, cwd=tmp_path)  # fmt: skip
@@ -160,7 +160,7 @@ def test_a_child_of_freeze_sg_is_drawn_as_it_was_trained_and_told_apart(place, t
     assert load_generator(tmp_path / "again.safetensors").config == child.config
     for args, wanted in (
         (("convert", path, "x.pt", "--to", "rosinality"), "second mapping of --freeze-sg"),
-        (("encode", STORYBOOK, "--source", path, "--out", "e"), "has two mappings"),
+        (("train-encoder", STORYBOOK, "--source", path, "--out", "e"), "has two mappings"),
         (("finetune", "--target", STORYBOOK, "--source", path), "has two mappings"),
         (("blend", path, source, "--blend", "1", "--out", "b.safetensors"), "the source has two mappings"),
     ):

@@ -1,4 +1,4 @@
-"""train, finetune and encode as a person runs them: small, on the CPU, through the command line."""
+"""train, finetune and train-encoder as a person runs them: small, on the CPU, through the command line."""
 
 import contextlib
 import io
@@ -63,7 +63,7 @@ def runs(tmp_path_factory):
          "--fade", 8, *SMALL, cwd=folder)  # fmt: skip
     done("finetune", "--target", STORYBOOK, "--source", "faces", "--out", "runs/story", "--steps", 4,
          "--batch", 4, cwd=folder)  # fmt: skip
-    done("encode", FACES, "--source", "faces", "--out", "enc", "--steps", 3, "--batch", 4, cwd=folder)
+    done("train-encoder", FACES, "--source", "faces", "--out", "enc", "--steps", 3, "--batch", 4, cwd=folder)
     return folder
 
 
@@ -240,11 +240,11 @@ def test_noise_inputs_are_learnt_from_scratch_and_where_the_source_has_them(runs
 
 def test_an_encoder_goes_on_from_another(runs):
     start = ("--start", "enc/last.encoder.safetensors")
-    args = ("encode", FACES, "--source", "faces", "--steps", 1, "--batch", 4)
+    args = ("train-encoder", FACES, "--source", "faces", "--steps", 1, "--batch", 4)
     done(*args, *start, "--lr", 1e-9, "--out", "enc2", cwd=runs)
     first, then = (load(runs / name / "last.encoder.safetensors").tensors for name in ("enc", "enc2"))
     assert all((first[name] - then[name]).abs().max() < 1e-5 for name in first)
-    code, _, said = toon("encode", FACES, "--source", "a", *start, "--out", "no", cwd=runs)
+    code, _, said = toon("train-encoder", FACES, "--source", "a", *start, "--out", "no", cwd=runs)
     assert code == 4 and "another shape" in said
 
 
@@ -282,7 +282,7 @@ print(code, "torch" in sys.modules)
     [
         ("train", "absent.zip", "--out", "runs/held"),
         ("finetune", "--target", "held.zip"),
-        ("encode", "absent.zip", "--out", "runs/held"),
+        ("train-encoder", "absent.zip", "--out", "runs/held"),
     ],
     ids=lambda args: args[0],
 )

@@ -10,7 +10,8 @@ from stylegan_toon.losses.adversarial import logistic_d, logistic_g, relativisti
 from stylegan_toon.losses.correspondence import correspondence_loss
 from stylegan_toon.losses.identity import identity_loss
 from stylegan_toon.losses.latent import feature_l1, offset_loss, pyramid_l1
-from stylegan_toon.losses.regularize import l2_sp, path_length_penalty, r1_penalty
+from stylegan_toon.losses.perceptual import map_distance, unit_maps
+from stylegan_toon.losses.regularize import l2_sp, noise_penalty, path_length_penalty, r1_penalty
 from stylegan_toon.losses.structure import structure_loss
 
 
@@ -129,3 +130,33 @@ def test_code_and_picture_losses_by_hand():
     assert float(feature_l1([torch.full((1, 2), 3.0)], [torch.full((1, 2), 2.0)])) == pytest.approx(0.5)
     unit = torch.eye(3)
     assert float(identity_loss(unit, unit)) == 0 and float(identity_loss(unit, unit.roll(1, 0))) == 1
+
+
+def test_the_perceptual_distance_by_hand_and_its_gradient_where_there_are_no_features():
+    a = unit_maps(torch.tensor([[3.0, 0.0], [4.0, 0.0]])[None, :, None])  # (0.6, 0.8) and nothing
+    assert a.flatten().tolist() == pytest.approx([0.6, 0, 0.8, 0])
+    b = unit_maps(torch.tensor([[0.0, 5.0], [1.0, 0.0]])[None, :, None])
+    wanted = ((0.6**2 + 0.2**2) + 1) / 2
+    assert map_distance([a], [b]).tolist() == pytest.approx([wanted])
+    assert map_distance([a, 2 * a], [b, 2 * b]).tolist() == pytest.approx([5 * wanted])
+    x = torch.zeros(1, 2, 3, 3, requires_grad=True)
+    map_distance([unit_maps(x)], [torch.ones(1, 2, 3, 3)]).sum().backward()
+    assert torch.isfinite(x.grad).all()
+    x = torch.randn(1, 2, 2, 2, dtype=torch.float64, requires_grad=True)
+    y = torch.randn(1, 2, 2, 2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: map_distance([unit_maps(x)], [y]), (x,))
+
+
+def test_the_noise_penalty_equals_numpy_and_is_small_for_white_noise():
+    maps = [torch.randn(2, 1, r, r, dtype=torch.float64) for r in (4, 8, 32)]
+
+    def in_numpy(x):
+        terms = [(x * np.roll(x, 1, axis)).mean() ** 2 for axis in (0, 1)]
+        n = len(x)
+        return sum(terms) + (in_numpy(x.reshape(n // 2, 2, n // 2, 2).mean((1, 3)) * 2) if n > 8 else 0)
+
+    wanted = [sum(in_numpy(m[i, 0].numpy()) for m in maps) for i in range(2)]
+    assert noise_penalty(maps).tolist() == pytest.approx(wanted, rel=1e-12)
+    waves = torch.ones(1, 1, 32, 32)
+    assert float(noise_penalty([waves])) > 1 > 0.2 > float(noise_penalty([torch.randn(1, 1, 32, 32)]))
+    assert torch.autograd.gradcheck(lambda x: noise_penalty([x]), (maps[1].requires_grad_(),))

@@ -81,6 +81,23 @@ def test_the_identity_loss_reaches_the_encoder():
     projection = torch.randn(3 * 16 * 16, 4)
     method = make(identity_weight=1.0)
     g, d, _ = method._fixed
-    method._fixed = (g, d, lambda x: torch.nn.functional.normalize(x.flatten(1) @ projection))
+    method._fixed = (g, d, lambda x: (torch.nn.functional.normalize(x.flatten(1) @ projection), []))
     losses = method.step(stream(0), method.optimizers(), 0)
     assert 0 < float(losses["e/identity"]) < 2
+
+
+def test_without_a_discriminator_features_are_those_of_look():
+    torch.manual_seed(0)
+    g, filters = Generator(NETWORK), torch.randn(4, 3, 3, 3)
+    encoder = encoder_net.Encoder(encoder_net.Config(16, (8, 8, 8), NETWORK.n_layers, 8, rank=16))
+
+    def look(x):
+        maps = torch.nn.functional.conv2d(x, filters)
+        return torch.nn.functional.normalize(maps.mean([2, 3])), [maps]
+
+    method = EncoderTraining(Config(batch=8, degrade=0.0, lr=0.01), encoder, g, None, look)
+    optimizers = method.optimizers()
+    losses = [method.step(stream(0), optimizers, i) for i in range(30)]
+    assert float(losses[-1]["e/feature"]) < 0.9 * float(losses[0]["e/feature"]) and "e/identity" in losses[0]
+    blind = EncoderTraining(Config(batch=8), encoder, g, None)
+    assert {"e/feature", "e/identity"}.isdisjoint(blind.step(stream(0), blind.optimizers(), 0))

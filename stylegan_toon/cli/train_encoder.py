@@ -1,4 +1,4 @@
-"""`stylegan-toon encode`: train the photo encoder."""
+"""`stylegan-toon train-encoder`: train the photo encoder."""
 
 from typing import Any
 
@@ -15,7 +15,10 @@ def weight(name: str, default: float, of: str) -> Any:
     )
 
 
-@toon_command("stylegan-toon encode photos.zip --source runs/faces-128 --out runs/encoder")
+@toon_command(
+    "stylegan-toon train-encoder photos.zip --source runs/faces-128 --out runs/encoder",
+    "stylegan-toon train-encoder photos.zip --source ffhq-256 --out runs/ffhq-encoder",
+)
 @click.argument("data", nargs=-1, required=True, type=click.Path())
 @click.option("--source", default="faces", show_default=True, help="The generator: a name, a run or a file.")
 @click.option("--start", metavar="NAME|RUN|FILE", help="Go on from an encoder, of another source, too.")
@@ -27,7 +30,7 @@ def weight(name: str, default: float, of: str) -> Any:
 @weight("latent", 0.5, "the known codes of drawn pictures")
 @weight("offset", 0.2, "staying near W")
 @run_options(steps=3000, look=250)
-def encode(
+def train_encoder(
     common: Common,
     data: tuple[str, ...],
     source: str,
@@ -38,18 +41,18 @@ def encode(
 ) -> None:
     """Train the encoder that turns aligned photos into w_plus codes, on the photos of DATA.
 
-    Half of each batch are photos, half are pictures of the generator, whose codes are known.
+    Half of each batch are photos, half are pictures of the generator, whose codes are known. Any generator
+    will do; beside a file X.safetensors the result is looked for as X.encoder.safetensors.
     """
     from stylegan_toon.methods.encoder import Config
-    from stylegan_toon.pipelines.encode import train_encoder
+    from stylegan_toon.pipelines.train_encoder import train_encoder as train
 
     weights = {
         f"{name}_weight": options[name] for name in ("pixel", "feature", "identity", "latent", "offset")
     }
     method = Config(batch=options["batch"], lr=lr, **weights)
     run = make_run(common, out, options)
-    folder = train_encoder(
-        data, source, run, method, start, options["exclude"], options["mirror"], common.device
-    )
+    more = (start, options["exclude"], options["mirror"], common.device, common.report)
+    folder = train(data, source, run, method, *more)
     common.result(folder / "last.encoder.safetensors")
     common.document({"run": str(folder), "models": [str(folder / "last.encoder.safetensors")]})

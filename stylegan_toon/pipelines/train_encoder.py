@@ -1,6 +1,6 @@
 """Train the encoder that turns photos into codes of a generator."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from stylegan_toon.checkpoint.format import save
 from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.errors import ModelError, shown
-from stylegan_toon.features.mobileface import load_mobileface
+from stylegan_toon.features.look import load_look
 from stylegan_toon.images import grid, save_png
 from stylegan_toon.metadata import chunks
 from stylegan_toon.methods.encoder import Config, EncoderTraining
@@ -32,32 +32,43 @@ def train_encoder(
     exclude: Sequence[str] = (),
     mirror: bool = True,
     device: str = "auto",
+    report: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Train an encoder for the generator source on the photos of data and return the run folder.
 
     Half of the pictures of a step are photos, half are drawn by the generator.
     Args:
+        source: as networks.open_networks takes it; its discriminator may be missing.
         start: an encoder of the same shape to go on from; without one the trunk is the discriminator's.
+        report: is told where there is no discriminator.
     Raises: InputError, ModelError, and those of training.loop.train.
     """
     where = choose_device(device)
     torch.manual_seed(run.seed)
-    _, d, g, _ = open_networks(source)
+    missing: list[str] = []  # what is said where a discriminator is made, which is of no use here
+    _, made, g, _ = open_networks(source, missing.append)
+    d = None if missing else made.to(where)
+    if d is None:
+        report(
+            f"{shown(source, 50)} has no discriminator: the trunk starts afresh, with other features to go by"
+        )
     shape = g.config
-    config = encoder_net.Config(shape.resolution, d.config.channels, shape.n_layers, shape.w_dim)
+    trunk = made.config.channels
+    config = encoder_net.Config(shape.resolution, trunk, shape.n_layers, shape.w_dim)
     encoder = encoder_net.Encoder(config)
     if start:
         given = load_encoder(start)
         if given.config != config:
             raise ModelError(f"{shown(start)} is an encoder of another shape than {shown(source)} needs")
         encoder.load_state_dict(given.state_dict())
-    else:
+    elif d is not None:
         encoder.start_from(d)
     encoder.w_mean.copy_(g.w_mean)
-    face = load_mobileface(device=where) if method.identity_weight else None
-    embed = (lambda x: face(x)[0]) if face else None
+    look_at = None
+    if method.identity_weight or d is None:
+        look_at = load_look(shape.resolution, where, report if d is None else lambda text: None)[0]
     method = replace(method, bf16=training_dtype(where) == torch.bfloat16)
-    module = EncoderTraining(method, encoder, g.to(where), d.to(where), embed).to(where)
+    module = EncoderTraining(method, encoder, g.to(where), d, look_at).to(where)
     pictures = load_pictures(data, shape.resolution, exclude)
     sampler = Sampler(pictures, method.batch // 2, run.seed, mirror)
     first = pictures[:24].float().to(where) / 127.5 - 1
@@ -66,7 +77,7 @@ def train_encoder(
         with torch.inference_mode():
             made = g.synthesis(module.average(first), "none")[-1].float()
         rows = torch.cat([torch.cat([first[i : i + 8], made[i : i + 8]]) for i in range(0, 24, 8)])
-        about: dict[str, Any] = {"command": "encode", "step": done}
+        about: dict[str, Any] = {"command": "train-encoder", "step": done}
         save_png(run.out / "samples" / f"{done:07d}.png", grid(rows, 8), chunks(about))
         about = {"program": __version__, "step": done, "pictures": done * method.batch}
         save(run.out / "last.encoder.safetensors", encoder_checkpoint(module.average, about))

@@ -1,0 +1,129 @@
+"""Optimising codes, noise and, round them, the generator: on generators' own pictures, whose codes exist."""
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stylegan_toon.checkpoint.format import save
+from stylegan_toon.exact import double
+from stylegan_toon.methods.invert import GRID, Inversion, gap, rate, refine, tune
+from stylegan_toon.pipelines.models import load_generator
+from stylegan_toon.stylegan2.adapters import style_checkpoint
+from stylegan_toon.stylegan2.config import Config
+from stylegan_toon.stylegan2.files import generator_checkpoint
+from stylegan_toon.stylegan2.generator import Generator
+
+NETWORK = Config(16, (8, 8, 8), 8, 8, 2)
+
+
+def made(strength=0.0):
+    """A generator, pictures that it draws, and codes to start from."""
+    torch.manual_seed(0)
+    g = Generator(NETWORK).requires_grad_(False).eval()
+    for name, parameter in g.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.fill_(strength)
+    with torch.no_grad():
+        wanted = g.synthesis(g.codes(torch.randn(2, 8)), "random")[-1].clamp(-1, 1)
+        start = g.codes(torch.randn(2, 8)).clone()
+    return g, wanted, start
+
+
+def off(inversion, g, wanted):
+    with torch.no_grad():
+        return (inversion.draw(g) - wanted).square().mean([1, 2, 3])
+
+
+def look(x):
+    """A stand-in for a network: two projections of the pixels."""
+    filters = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(1)).to(x.dtype)
+    maps = F.conv2d(x, filters, stride=2)
+    return F.normalize(maps.mean([2, 3])), [maps]
+
+
+def test_the_rate_rises_and_falls():
+    found = [rate(done) for done in (0.0, 0.025, 0.05, 0.5, 0.75, 0.875, 1.0)]
+    assert found == pytest.approx([0, 0.5, 1, 1, 1, 0.5, 0])
+
+
+def test_the_gap_by_hand_and_each_sample_alone():
+    a, b = torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8)
+    b[1] = 0.5
+    none, pixels = gap(a, b, None, None).tolist()
+    assert none == 0 and pixels == pytest.approx(0.5 + 0.5 * 0.25)  # L1 at three sizes, half the square
+    c, d = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8)
+    both = gap(c, d, look, look(d))
+    torch.testing.assert_close(both[1:], gap(c[1:], d[1:], look, look(d[1:])))
+    assert (both > gap(c, d, None, None)).all()
+    assert gap(d, d, look, look(d)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("space", ["w+", "w"])
+def test_it_comes_nearer_and_w_is_one_code(space):
+    g, wanted, start = made()
+    found = refine(g, wanted, start, 60, look, space)
+    begin = refine(g, wanted, start, 0, look, space)
+    assert (off(found, g, wanted) < 0.7 * off(begin, g, wanted)).all()
+    spread = (found.w_plus - found.w_plus[:, :1]).abs().max()
+    assert (spread == 0) == (space == "w") and found.noise == []
+    assert torch.equal(begin.w_plus, start if space == "w+" else start.mean(1, keepdim=True).expand_as(start))
+
+
+def test_the_best_of_all_steps_is_kept_so_that_no_step_can_do_harm():
+    g, wanted, start = made()
+    wild = refine(g, wanted, start, 12, lr=1000.0)
+    assert (
+        gap(wild.draw(g), wanted, None, None) <= gap(Inversion(start, []).draw(g), wanted, None, None)
+    ).all()
+
+
+def test_more_steps_are_not_worse():
+    g, wanted, start = made()
+    losses = [gap(refine(g, wanted, start, n).draw(g), wanted, None, None) for n in (0, 10, 40, 120)]
+    assert all((b <= a).all() for a, b in pairwise(losses))
+
+
+def test_noise_is_optimised_stays_white_and_is_left_out_where_it_changes_nothing():
+    g, wanted, start = made(strength=0.5)
+    with_noise, without = (refine(g, wanted, start, 60, noise=on) for on in (True, False))
+    assert (off(with_noise, g, wanted) < off(without, g, wanted)).all()
+    assert [m.shape for m in with_noise.noise] == [(2, 1, r, r) for r in (4, 8, 8, 16, 16)]
+    for maps in with_noise.noise:
+        assert maps.mean([2, 3]).abs().max() < 1e-5
+        assert (maps.square().mean([2, 3]) - 1).abs().max() < 1e-4
+    alone = refine(g, wanted[1:], start[1:], 60, noise=True)
+    torch.testing.assert_close(alone.w_plus, with_noise.w_plus[1:], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(alone.noise[4], with_noise.noise[4][1:], atol=1e-2, rtol=1e-2)
+    quiet, wanted, start = made()
+    assert refine(quiet, wanted, start, 3, noise=True).noise == []
+
+
+def test_in_float64_codes_stay_on_a_grid():
+    g, wanted, start = made()
+    found = refine(double(g), wanted.double(), start.double(), 5).w_plus
+    assert found.dtype == torch.float64 and torch.equal(found * GRID, (found * GRID).round())
+
+
+def test_another_space_is_refused():
+    g, wanted, start = made()
+    with pytest.raises(ValueError, match=r"w\+, w, not 'z'"):
+        refine(g, wanted, start, 1, space="z")
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_tuning_comes_nearer_than_the_pivot_and_is_a_style_of_the_generator(rank, tmp_path):
+    g, wanted, start = made()
+    wanted = wanted.flip(3)  # no picture of this generator
+    pivot = refine(g, wanted, start, 30)
+    before = copy.deepcopy(g.state_dict())
+    child = tune(g, wanted, pivot, 40, look, rank)
+    assert (off(pivot, child, wanted) < 0.95 * off(pivot, g, wanted)).all()
+    assert all(torch.equal(value, before[name]) for name, value in g.state_dict().items())
+    parent = generator_checkpoint(g)
+    save(tmp_path / "parent.safetensors", parent)
+    save(tmp_path / "me.style.safetensors", style_checkpoint(child, parent, "parent", rank, 0, {}))
+    loaded = load_generator(tmp_path / "me.style.safetensors")
+    torch.testing.assert_close(pivot.draw(loaded), pivot.draw(child), atol=1e-4, rtol=1e-4)
