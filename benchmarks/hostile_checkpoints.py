@@ -206,7 +206,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=1, help="take each Nth of the made files; 0 takes none")
     parser.add_argument(
-        "--only", choices=("nvidia", "own", "ros-legacy", "ros-zip"), help="mutate this layout"
+        "--only",
+        choices=("arcface", "e4e", "nvidia", "own", "ros-legacy", "ros-zip"),
+        help="mutate this layout",
     )
     parser.add_argument(
         "--memory", action="store_true", help="measure the memory of large good files instead"

@@ -33,8 +33,8 @@ def convert(
     """Write the networks in SOURCE to DEST, a file or a folder. Prints one path a line.
 
     SOURCE is told by its content, not its name: .pt files of rosinality's StyleGAN2, Cartoon-StyleGAN, e4e
-    and pSp and .pkl files of NVIDIA's StyleGAN2 are read without running code from them. The discriminator
-    goes into a file of its own beside DEST. A style file becomes a whole generator, unless --to style.
+    and pSp and .pkl files of NVIDIA's StyleGAN2 are read without running code from them. Discriminator and
+    encoder go into files of their own beside DEST. A style file becomes a whole generator, unless --to style.
     """
     from stylegan_toon.pipelines.convert import convert as write  # torch loads here, not for --help
 

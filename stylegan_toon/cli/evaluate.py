@@ -31,10 +31,10 @@ from stylegan_toon.cli.detector import detector_options
 @click.option("--encoder", metavar="NAME", help="Also tell how well it keeps the people of --real.")
 @click.option(
     "--identity",
-    type=click.Choice(["mobileface", "arcface"]),
+    metavar="mobileface|arcface|arcface-ir-se50|FILE",
     default="mobileface",
     show_default=True,
-    help="Which network tells people apart; arcface is insightface's.",
+    help="Which network tells people apart; arcface is insightface's, a FILE one of the third's layout.",
 )
 @detector_options
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Pictures at a time.")

@@ -34,6 +34,7 @@ class Faces(click.ParamType):
 @click.argument("photos", nargs=-1, type=click.Path())
 @click.option("--style", default="storybook", show_default=True, help="A known name, a run or a file.")
 @click.option("--source", default="faces", show_default=True, help="The photo generator the style came from.")
+@click.option("--encoder", metavar="NAME|FILE", help="What turns photos into codes. Default: the source's.")
 @click.option(
     "--blend",
     type=int,

@@ -102,7 +102,7 @@ KNOWN = (
         "a035c768259b98ab1ce0e646312f48b9e1e218197a0f80ac6765e88f8b6ddf28",
         None,
         "code MIT; for the weights none is stated",
-        "ArcFace with gradients, the identity loss of StyleCLIP",
+        "evaluate --identity arcface-ir-se50; ArcFace with gradients",
     ),
     Known(
         "lpips-alex",

@@ -84,6 +84,8 @@ def convert(
             names = ", ".join(str(part)[:20] for part in parts)
             report(f"{shown(source)}: the {kind} is read; its {names} is of a kind that is not used here")
     if to == "rosinality":
+        if "encoder" in found:
+            report(f"{shown(source)}: the encoder is left out; rosinality's layout has no place for it")
         return [_write_rosinality(source, target, found)]
     written = []
     for kind, checkpoint in found.items():

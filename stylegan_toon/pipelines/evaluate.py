@@ -15,15 +15,15 @@ from stylegan_toon.errors import InputError, UsageError
 from stylegan_toon.faces.align import roll
 from stylegan_toon.faces.detect import Face, find_faces
 from stylegan_toon.faces.detectors import choose_detector
-from stylegan_toon.features.arcface import load_arcface
+from stylegan_toon.features.identity import choose_identity
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.images import to_uint8
 from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.metrics.memorise import nearest_training
-from stylegan_toon.pipelines.models import load_encoder, load_generator
-from stylegan_toon.stylegan2.encoder import Encoder
+from stylegan_toon.pipelines.models import check_encoder, load_encoder, load_generator
+from stylegan_toon.stylegan2.files import AnyEncoder
 from stylegan_toon.stylegan2.generator import Generator
 
 SAMPLES = 2000  # for KID and the nearest training picture, psi 1
@@ -42,7 +42,7 @@ def evaluate(
     exclude: Sequence[str] = (),
     samples: int = SAMPLES,
     face_samples: int = FACE_SAMPLES,
-    encoder: str | Path | Encoder | None = None,
+    encoder: str | Path | AnyEncoder | None = None,
     identity: str = "mobileface",
     detector: str = "yunet",
     insightface_root: str | Path | None = None,
@@ -61,7 +61,7 @@ def evaluate(
         samples, face_samples: how many codes are drawn; 0 leaves the figures out. The codes depend on seed
             alone, and the fewer are the first of the more.
         encoder: what inverts the real photos, for the identity figure; None leaves it out.
-        identity: "mobileface", or "arcface": insightface's recognition network.
+        identity: what tells people apart, as choose_identity.
         detector, insightface_root: what looks for faces, as choose_detector.
     Pictures are compared at the generator's size, rounded to 8 bits as if saved; noise is const for samples
     and none for inversions, as toonify draws them.
@@ -73,9 +73,7 @@ def evaluate(
     where = choose_device(device)
     find = choose_detector(detector, insightface_root, where.type, report)
     face = load_mobileface(device=where)
-    embed: Features = lambda x: face(x.to(where))[0]  # noqa: E731
-    if identity == "arcface":
-        embed = load_arcface(insightface_root, where.type, report)
+    embed = choose_identity(identity, insightface_root, where, report)
     generator = model if isinstance(model, Generator) else load_generator(model, where)
     generator = generator.to(where)
     size = generator.config.resolution
@@ -122,7 +120,8 @@ def evaluate(
                 figures["nearest"] = nearest_training(of_fake, of_real, both, mean, std)._asdict()
     if encoder is not None:
         report(f"inverting {len(held_out)} photos")
-        invert = encoder if isinstance(encoder, Encoder) else load_encoder(encoder, where)
+        invert = encoder if isinstance(encoder, AnyEncoder) else load_encoder(encoder, where)
+        check_encoder(invert, generator)
         cosines = []
         with torch.inference_mode():
             for part in parts(held_out, batch):
@@ -130,7 +129,7 @@ def evaluate(
                 cosines.append(identity_cosine(part, as_saved(again), embed))
         cosine = torch.cat(cosines)
         figures["identity"] = {"mean": float(cosine.mean()), "median": float(cosine.median())}
-        figures["identity"]["network"] = identity
+        figures["identity"]["network"] = Path(identity).name
     return figures
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylegan_toon.checkpoint.format import Checkpoint, save
 from stylegan_toon.device import choose_device
@@ -23,14 +23,12 @@ from stylegan_toon.images import grid, list_images, load_image, save_png, to_ten
 from stylegan_toon.metadata import chunks, file_entry, model_entry
 from stylegan_toon.methods.invert import RANK, STEPS, Inversion, refine, tune
 from stylegan_toon.paths import pretrained_file
-from stylegan_toon.pipelines.models import find_model, load_network, parent_name, sibling
+from stylegan_toon.pipelines.models import check_encoder, find_model, load_network, parent_name, sibling
 from stylegan_toon.stylegan2.adapters import style_checkpoint
-from stylegan_toon.stylegan2.encoder import Encoder
-from stylegan_toon.stylegan2.files import build_encoder, build_generator
-from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.files import AnyEncoder, build_encoder, build_generator
 from stylegan_toon.stylegan2.latent_files import SUFFIX, save_latents
 
-Net = TypeVar("Net", Generator, Encoder)
+Net = TypeVar("Net", bound=nn.Module)
 PTI_STEPS = 100
 
 
@@ -46,6 +44,7 @@ class Inverter:
         detector: str = "yunet",
         insightface_root: str | Path | None = None,
         lpips: bool = False,
+        encoder: str | Path | None = None,
     ):
         """Load the source; encoder and judges are loaded when they are needed.
 
@@ -53,6 +52,7 @@ class Inverter:
             exact: compute in float64, so that the results have the same bytes on every machine.
             detector, insightface_root: what finds the faces, as choose_detector.
             lpips: compare pictures by LPIPS where its files are there, which differs from machine to machine.
+            encoder: its name or file; None takes the source's.
         Raises: ModelError, UsageError, MissingPartError (device, insightface).
         """
         self._find = choose_detector(detector, insightface_root, choose_device(device).type, report)
@@ -64,14 +64,15 @@ class Inverter:
         self.source, self.source_files, self.source_checkpoint = self._open(
             "source", source, "generator", build_generator
         )
-        self._source_name, self._report, self._lpips = source, report, lpips
+        self._source_name, self._encoder_name = source, encoder
+        self._report, self._lpips = report, lpips
         self._look: Look | None = None
-        self._encoder: Encoder | None = None
+        self._encoder: AnyEncoder | None = None
 
     def _open(
         self,
         role: str,
-        name: str,
+        name: str | Path,
         what: str,
         build: Callable[[Checkpoint], Net],
         parents: Sequence[Path] = (),
@@ -148,9 +149,12 @@ class Inverter:
         """Codes [N, L, D] of the encoder; where there is none, and steps are to follow, the mean face."""
         if self._encoder is None:
             try:
-                self._encoder, *_ = self._open("encoder", self._source_name, "encoder", build_encoder)
+                name = self._encoder_name or self._source_name
+                self._encoder, *_ = self._open("encoder", name, "encoder", build_encoder)
+                check_encoder(self._encoder, self.source)
             except ModelError:
-                if not steps or sibling(find_model(self._source_name), "encoder").is_file():
+                there = self._encoder_name or sibling(find_model(self._source_name), "encoder").is_file()
+                if there or not steps:
                     raise
                 self._report(
                     f"{shown(self._source_name, 50)} has no encoder, so optimisation starts at the mean face "

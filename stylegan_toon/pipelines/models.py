@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from torch import nn
 
 from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.checkpoint.importers import read_any
@@ -19,12 +20,11 @@ from stylegan_toon.paths import pretrained_dirs
 from stylegan_toon.pipelines import catalogue
 from stylegan_toon.stylegan2.adapters import KIND, Style, is_plain, merge, read_style, weights_digest
 from stylegan_toon.stylegan2.discriminator import Discriminator
-from stylegan_toon.stylegan2.encoder import Encoder
-from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
+from stylegan_toon.stylegan2.files import AnyEncoder, build_discriminator, build_encoder, build_generator
 from stylegan_toon.stylegan2.generator import Generator
 
 RUNS = Path("runs")  # below the working folder
-Net = TypeVar("Net", Generator, Discriminator, Encoder)
+Net = TypeVar("Net", bound=nn.Module)
 
 
 def load_generator(
@@ -45,9 +45,19 @@ def load_discriminator(name_or_file: str | Path, device: str | torch.device = "c
     return load_network(name_or_file, "discriminator", build_discriminator, device)[0]
 
 
-def load_encoder(name_or_file: str | Path, device: str | torch.device = "cpu") -> Encoder:
+def load_encoder(name_or_file: str | Path, device: str | torch.device = "cpu") -> AnyEncoder:
     """As load_generator; X.encoder.safetensors is found beside a generator X.safetensors."""
     return load_network(name_or_file, "encoder", build_encoder, device)[0]
+
+
+def check_encoder(encoder: AnyEncoder, generator: Generator) -> None:
+    """Raises: ModelError if the codes of the encoder are not those that the generator takes."""
+    made, taken = encoder.config, generator.config
+    if (made.n_layers, made.w_dim) != (taken.n_layers, taken.w_dim):
+        raise ModelError(
+            f"the encoder gives {made.n_layers} codes of {made.w_dim}, the generator takes {taken.n_layers} "
+            f"of {taken.w_dim}; name an encoder that was trained for it"
+        )
 
 
 def open_model(name_or_file: str | Path, what: str = "generator") -> Checkpoint:

@@ -16,7 +16,7 @@ from stylegan_toon.faces.detect import select_faces
 from stylegan_toon.images import load_image, save_png, to_uint8
 from stylegan_toon.metadata import chunks, read, sha256
 from stylegan_toon.pipelines.generate import draw_numbers, map_latents, read_latents, square_grid
-from stylegan_toon.pipelines.models import find_model, load_generator, locate
+from stylegan_toon.pipelines.models import find_model, load_generator, locate, sibling
 from stylegan_toon.pipelines.toonify import Toonifier, picture, toon, whole
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.generator import NOISE_MODES
@@ -119,8 +119,10 @@ class _Note:
             raise self.damaged(role)
         return [self.entry("models", role)[2], *(str(parent[key]) for key in parent if key == "sha256")]
 
-    def model(self, role: str, folders: Sequence[Path], parents: Sequence[Path] = ()) -> str:
-        """The name or file of the generator that was used; parents as for it. Raises: ModelError."""
+    def model(
+        self, role: str, folders: Sequence[Path], parents: Sequence[Path] = (), what: str = "generator"
+    ) -> str:
+        """The name or file of the network that was used; parents as for it. Raises: ModelError."""
         name, called, digest = self.entry("models", role)
         wanted = self.digests(role)
         missing: ToonError | None = None
@@ -131,10 +133,12 @@ class _Note:
             *(str(f / called) for f in folders),
         ):
             try:
-                path = find_model(candidate)
+                path = find_model(candidate, what)
+                if what != "generator" and (beside := sibling(path, what)).is_file():
+                    path = beside
                 files = [path]
                 if sha256(path) == digest:
-                    files, _ = locate(candidate, parents=parents)
+                    files, _ = locate(candidate, what, parents)
             except ModelError as error:
                 missing = missing or error
                 continue
@@ -203,7 +207,10 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
     source = note.model("source", folders)
     style = note.model("style", folders, [find_model(source)])
     detector = note.get("detector", str) if "detector" in note.about else "yunet"
-    toonifier = Toonifier(style, source, recipe, device, exact=exact, detector=detector)
+    encoder, used = None, note.get("models", dict)
+    if "encoder" in used and note.entry("models", "encoder")[0] != note.entry("models", "source")[0]:
+        encoder = note.model("encoder", folders, what="encoder")
+    toonifier = Toonifier(style, source, recipe, device, exact=exact, detector=detector, encoder=encoder)
     if "photo" not in note.about:
         return to_uint8(toonifier.pairs(seed)[None])[0]
     path, steps = note.input("photo", photo), note.count("refine_steps")

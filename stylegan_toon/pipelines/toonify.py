@@ -53,16 +53,17 @@ class Toonifier(Inverter):
         exact: bool = False,
         detector: str = "yunet",
         insightface_root: str | Path | None = None,
+        encoder: str | Path | None = None,
     ):
         """Load source, style and encoder, and blend.
 
         Args:
             blend: a recipe, or how many resolutions, from 4x4 up, come from the source; None takes the
                 style's own.
-            exact, detector, insightface_root: as Inverter.
+            exact, detector, insightface_root, encoder: as Inverter.
         Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
         """
-        super().__init__(source, device, report, exact, detector, insightface_root)
+        super().__init__(source, device, report, exact, detector, insightface_root, encoder=encoder)
         parents = [find_model(source)]  # of a style file, most often
         self.child, _, made = self._open("style", style, "generator", build_generator, parents)
         self.child_meta = made.meta
@@ -115,6 +116,7 @@ def toonify_files(
     exact: bool = False,
     batch: int = 1,
     metadata: bool = True,
+    encoder: str | None = None,
 ) -> Iterator[Result]:
     """Turn the faces of photos (files and folders) into cartoons: a Result a picture or failed photo.
 
@@ -127,9 +129,10 @@ def toonify_files(
         exact: the same bytes on every machine, in float64.
         batch: how many photos go through the networks together.
         metadata: write into every picture how it was made.
+        encoder: its name or file; None takes the source's.
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is its Result's error.
     """
-    toonifier = Toonifier(style, source, blend, device, report, exact, detector, insightface_root)
+    toonifier = Toonifier(style, source, blend, device, report, exact, detector, insightface_root, encoder)
     steps = STEPS[refine] if refine_steps is None else refine_steps
 
     def save(path: Path, picture: Any, **more: Any) -> None:

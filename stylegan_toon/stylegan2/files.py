@@ -17,15 +17,21 @@ from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.encoder import Config as EncoderConfig
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.pyramid import Config as PyramidConfig
+from stylegan_toon.stylegan2.pyramid import PyramidEncoder
 
 Net = TypeVar("Net", bound=nn.Module)
+AnyEncoder = Encoder | PyramidEncoder
 FACTORIES = (torch.randn, torch.zeros, torch.ones, torch.full, torch.empty)
+DRAWS = (nn.init.kaiming_uniform_, nn.init.uniform_, Tensor.uniform_)  # of torch's own layers, in place
 
 
 class _Blank(TorchFunctionMode):
-    """While a network is built to be loaded, torch.randn draws nothing: faster, and seeds stay put."""
+    """While a network is built to be loaded, nothing is drawn for it: faster, and seeds stay put."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in DRAWS:
+            return None
         return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 
@@ -34,6 +40,8 @@ class _Outline(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if func in DRAWS:
+            return None
         return func(*args, **({**kwargs, "device": "meta"} if func in FACTORIES else kwargs))
 
 
@@ -58,8 +66,10 @@ def build_discriminator(checkpoint: Checkpoint, trainable: bool = False) -> Disc
     return _build(Discriminator, Config, "discriminator", checkpoint, trainable)
 
 
-def build_encoder(checkpoint: Checkpoint, trainable: bool = False) -> Encoder:
-    """The encoder of a checkpoint; arguments and errors as in build_generator."""
+def build_encoder(checkpoint: Checkpoint, trainable: bool = False) -> AnyEncoder:
+    """The encoder of a checkpoint, ours or pSp's and e4e's; arguments and errors as in build_generator."""
+    if "units" in checkpoint.config:
+        return _build(PyramidEncoder, PyramidConfig, "encoder", checkpoint, trainable)
     return _build(Encoder, EncoderConfig, "encoder", checkpoint, trainable)
 
 
@@ -79,7 +89,7 @@ def discriminator_checkpoint(
 
 
 def encoder_checkpoint(
-    encoder: Encoder, meta: Mapping[str, Any] | None = None, half: bool = False
+    encoder: AnyEncoder, meta: Mapping[str, Any] | None = None, half: bool = False
 ) -> Checkpoint:
     """As generator_checkpoint."""
     return _checkpoint("encoder", encoder, encoder.state_dict(), meta, half)

@@ -17,7 +17,7 @@ import torch
 
 from stylegan_toon.checkpoint.format import Checkpoint, save
 from stylegan_toon.checkpoint.importers.nvidia import from_nvidia, read
-from tests.checkpoint import nvidia_file
+from tests.checkpoint import irse_file, nvidia_file
 from tests.stylegan2 import reference
 
 CHANNELS = [4, 4]  # 8 px
@@ -148,16 +148,18 @@ def carriers(payload: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def good() -> dict[str, bytes]:
-    """Good files, one of every layout, with three networks each but our own."""
+    """Good files, one of every layout."""
     g, raw = (reference.generator_state(CHANNELS, style_dim=4, n_mlp=1, seed=seed) for seed in (0, 1))
     d = reference.discriminator_state(CHANNELS)
     theirs = nvidia_file.dump({"G": nvidia_file.generator(raw), "D": nvidia_file.discriminator(d),
                                "G_ema": nvidia_file.generator(g)})  # fmt: skip
     whole = {"g_ema": g, "g": raw, "d": d, "latent_avg": torch.ones(4), "args": None}
     files = {"nvidia": theirs, "own": own(from_nvidia(read(theirs))["generator"])}
-    for kind, new in (("ros-zip", True), ("ros-legacy", False)):
+    e4e = irse_file.whole(irse_file.encoder_state(4, w_dim=4), w_dim=4, channels=CHANNELS)
+    for kind, saved in (("ros-zip", whole), ("ros-legacy", whole), ("e4e", e4e),
+                        ("arcface", irse_file.arcface_state())):  # fmt: skip
         buffer = io.BytesIO()
-        torch.save(whole, buffer, _use_new_zipfile_serialization=new)
+        torch.save(saved, buffer, _use_new_zipfile_serialization=kind == "ros-zip")
         files[kind] = buffer.getvalue()
     return files
 

@@ -23,7 +23,7 @@ def test_hostile_files_end_in_one_line_and_run_nothing():
     script = str(
         ROOT / "benchmarks" / "hostile_checkpoints.py"
     )  # alone it takes all and thousands of mutations
-    command = [sys.executable, script, "--every", "4", "--count", "24", "--seed", "7"]
+    command = [sys.executable, script, "--every", "4", "--count", "36", "--seed", "7"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-2000:] + done.stdout[-2000:]

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from stylegan_toon.pipelines.models import load_generator
-from tests.checkpoint import nvidia_file
+from tests.checkpoint import irse_file, nvidia_file
 from tests.stylegan2 import reference
 
 CHANNELS = [4, 4]
@@ -48,6 +48,28 @@ def test_what_is_not_read_is_said_and_quiet_is_quiet(here, tmp_path: Path) -> No
     done = here("convert", "e4e.pt", "a.safetensors")
     assert done.returncode == 0 and done.stderr.count("\n") == 1 and "encoder" in done.stderr
     assert here("convert", "e4e.pt", "a.safetensors", "--quiet").stderr == ""
+
+
+def test_an_e4e_file_goes_to_generator_and_encoder_and_a_wrong_encoder_is_4(here, tmp_path: Path) -> None:
+    torch.save(irse_file.whole(irse_file.encoder_state()), tmp_path / "e4e.pt")
+    done = here("convert", "e4e.pt", "new/")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["new/e4e.safetensors", "new/e4e.encoder.safetensors"]
+    done = here("convert", "e4e.pt", "back.pt", "--to", "rosinality")
+    assert done.returncode == 0 and "encoder" in done.stderr and done.stderr.count("\n") == 1
+    torch.save(irse_file.whole(irse_file.encoder_state(6)), tmp_path / "mixed.pt")
+    fewer = irse_file.whole(irse_file.encoder_state(6), channels=[4, 4, 4])
+    torch.save(fewer, tmp_path / "fewer.pt")
+    photo = str(Path(__file__).parents[2] / "samples/nasa_astronaut.png")
+    with_it = ["toonify", photo, "--style", "e4e.pt", "--source", "e4e.pt", "--encoder"]
+    for command, words in (
+        (["convert", "mixed.pt", "a.safetensors"], "gives 6 codes of 6, but its decoder takes 8"),
+        ([*with_it, "fewer.pt"], "gives 6 codes of 6, the generator takes 8"),
+        ([*with_it, "absent"], "no encoder is called"),
+    ):
+        done = here(*command, "--quiet")
+        assert done.returncode == 4 and done.stderr.count("\n") == 1 and words in done.stderr
+        assert len(done.stderr) <= 201
 
 
 def test_a_pickle_with_a_payload_is_4_in_one_line(here, tmp_path: Path) -> None:

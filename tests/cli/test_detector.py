@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from stylegan_toon.features.irse import FILE
+from tests.checkpoint import irse_file
 from tests.faces.insight_files import BOX, detector, recognition
 
 ROOT = Path(__file__).parents[2]
@@ -66,3 +69,21 @@ def test_identity_by_arcface_is_another_figure_and_says_so(here, tmp_path):
     ]
     assert [one["network"] for one in figures] == ["mobileface", "arcface"]
     assert figures[0]["mean"] != figures[1]["mean"] and -1 <= figures[1]["mean"] <= 1
+
+
+def test_identity_by_ir_se_50_is_that_of_its_file(here, tmp_path):
+    pictures = ["--real", FACES, "--train", FACES, "--samples", "0", "--face-samples", "0"]
+    args = ["evaluate", "faces-128", *pictures, "--encoder", "faces-128", "--device", "cpu", "--identity"]
+    done = here(*args, "arcface-ir-se50", "--quiet", STYLEGAN_TOON_MODELS=str(tmp_path / "models"))
+    assert (done.returncode, done.stdout) == (4, "") and done.stderr.count("\n") == 1
+    assert "models get arcface-ir-se50" in done.stderr
+    assert here(*args, "arcfase").returncode == 2
+    (tmp_path / "models").mkdir()
+    state = irse_file.arcface_state()
+    torch.save(state, tmp_path / "models" / FILE)
+    del state["output_layer.4.bias"]
+    torch.save(state, tmp_path / "broken.pth")
+    done = here(*args, "broken.pth", "--quiet")
+    assert done.returncode == 4 and done.stderr.count("\n") == 1 and "output_layer.4.bias" in done.stderr
+    figure = json.loads(here(*args, "arcface-ir-se50", "--json").stdout)["identity"]
+    assert figure["network"] == "arcface-ir-se50" and -1 <= figure["mean"] <= 1

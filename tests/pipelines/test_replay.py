@@ -17,9 +17,11 @@ from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
 from stylegan_toon.images import save_png
 from stylegan_toon.metadata import KEY, read
+from stylegan_toon.pipelines.convert import convert
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
+from tests.checkpoint import irse_file
 
 PORTRAIT = Path(__file__).parents[2] / "samples" / "nasa_astronaut.png"
 STYLE = ("--style", "drawn", "--source", "plain")
@@ -93,6 +95,23 @@ def test_a_drawn_picture_and_the_grid_come_again_to_the_byte(call, tmp_path, opt
 def test_the_grid_of_pairs_comes_again_from_its_seed(call, tmp_path):
     about = same(call, tmp_path, "toonify", *STYLE, "--seed", "5", "--exact")
     assert about["seed"] == 5 and "photo" not in about
+
+
+def test_a_picture_by_an_encoder_of_e4e_comes_again(call, tmp_path):
+    theirs = irse_file.whole(irse_file.encoder_state(w_dim=8), w_dim=8)
+    torch.save(theirs, tmp_path / "e4e.pt")
+    convert(tmp_path / "e4e.pt", tmp_path / "ours.safetensors")
+    made = []
+    for name in ("e4e.pt", "ours.safetensors", "ours.encoder.safetensors"):
+        options = ("--crop-only", "--encoder", name, *(["--exact"] if name == "e4e.pt" else []))
+        about = same(call, tmp_path, "toonify", "me.png", *STYLE, *options)
+        assert about["models"]["encoder"]["name"] == name
+        made.append(np.asarray(Image.open(tmp_path / "out/me.png")))
+    assert call("toonify", "me.png", *STYLE, "--crop-only", "--out", "plain")[0] == 0
+    assert np.array_equal(made[1], made[2]) and np.abs(made[0].astype(int) - made[1]).max() <= 1
+    assert not np.array_equal(made[0], np.asarray(Image.open(tmp_path / "plain/me.png")))
+    code, out, err = call("toonify", "me.png", "--style", "e4e.pt", "--source", "e4e.pt", "--out", "whole")
+    assert code == 0 and read(tmp_path / out.strip())["models"]["encoder"]["name"] == "e4e.pt", err
 
 
 def test_photos_together_are_the_photos_alone(call, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 from stylegan_toon.checkpoint import format
 from stylegan_toon.checkpoint.format import Checkpoint, read_regular
 from stylegan_toon.checkpoint.importers import nvidia, torch_file
+from stylegan_toon.checkpoint.importers.irse import from_arcface, is_arcface
 from stylegan_toon.checkpoint.importers.rosinality import from_rosinality
 from stylegan_toon.errors import ModelError, shown
 
@@ -24,7 +25,8 @@ def read_any(path: str | Path) -> dict[str, Checkpoint]:
             if len(data) > MAX_FOREIGN_BYTES:
                 raise ModelError(f"is above the limit of {MAX_FOREIGN_BYTES} bytes for such a file")
             if foreign:
-                return from_rosinality(torch_file.read(data))
+                state = torch_file.read(data)
+                return from_arcface(state) if is_arcface(state) else from_rosinality(state)
             return nvidia.from_nvidia(nvidia.read(data))
         except ModelError as error:
             raise ModelError(f"{shown(path, 60)}: {error}"[:200]) from None

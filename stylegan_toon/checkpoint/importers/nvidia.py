@@ -136,7 +136,7 @@ def _unfold(record: Any, what: str, network: str) -> tuple[Taker, dict[str, dict
                 raise ModelError(f"{what}.{prefix}{setting} is {_short(given)}, and only {wanted} is read")
         if (given := values.get("activation", "lrelu")) not in ACTIVATIONS:
             raise ModelError(f"{what}.{prefix}activation is {_short(given)}, and only lrelu is read")
-    return Taker(tensors, what, "NVIDIA's"), rooms
+    return Taker(tensors, what, "NVIDIA's layout"), rooms
 
 
 def _short(value: Any) -> str:

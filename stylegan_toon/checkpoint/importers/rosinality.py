@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cuda_ops import fused_bias_act, setup_filter
 from stylegan_toon.checkpoint.format import Checkpoint
+from stylegan_toon.checkpoint.importers import irse
 from stylegan_toon.checkpoint.importers.taker import (
     MAX_BLOCKS,
     Taker,
@@ -106,9 +107,26 @@ def _from_state_dict(state: Mapping[str, Any]) -> dict[str, Checkpoint]:
     mean = state.get("latent_avg")
     if isinstance(mean, Tensor) and mean.ndim == 2 and len(mean) and bool((mean == mean[0]).all()):
         mean = mean[0]  # their loaders repeat it for every layer
-    generator = _generator(Taker(networks.pop("decoder"), "decoder"), mean)
-    generator.meta["not_read"] = sorted(networks)
-    return {"generator": generator}
+    found = {"generator": _generator(Taker(networks.pop("decoder"), "decoder"), mean)}
+    opts = given if isinstance(given := state.get("opts"), Mapping) else {}
+    if "encoder" in networks and (whose := irse.encoder_of(opts)):
+        found["encoder"] = _style_encoder(networks.pop("encoder"), whose, opts, found["generator"])
+    found["generator"].meta["not_read"] = sorted(networks)
+    return found
+
+
+def _style_encoder(state: Any, whose: str, opts: Mapping[str, Any], generator: Checkpoint) -> Checkpoint:
+    """e4e's or pSp's; its codes are added to the mean of w, unless opts say otherwise."""
+    centred = opts.get("start_from_latent_avg", True)
+    encoder = irse.from_style_encoder(state, whose, generator.tensors["w_mean"] if centred else None)
+    made, wanted = encoder.config, generator.config
+    n_layers = 2 * len(wanted["channels"])
+    if (made["n_layers"], made["w_dim"]) != (n_layers, wanted["w_dim"]):
+        raise ModelError(
+            f"the encoder gives {made['n_layers']} codes of {made['w_dim']}, but its decoder takes "
+            f"{n_layers} of {wanted['w_dim']}; the two do not belong together"
+        )
+    return encoder
 
 
 def _generator(source: Taker, latent_avg: Any) -> Checkpoint:

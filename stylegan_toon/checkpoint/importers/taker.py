@@ -19,26 +19,33 @@ MAX_BLOCKS = 15  # 2^17 px; beyond it a file is no generator
 class Taker:
     """A state dict from which keys are taken one by one, so that what is left over can be named."""
 
-    def __init__(self, state: Any, what: str, layout: str = "rosinality's"):
+    def __init__(
+        self, state: Any, what: str, layout: str = "rosinality's layout", network: str = "StyleGAN2"
+    ):
+        """what: where in the file the state dict stands, or empty; layout, network: what messages call it."""
         if not isinstance(state, Mapping):
             raise ModelError(f"{what!r} is no state dict but {type(state).__name__}; name another file")
-        self.state, self.what, self.layout = dict(state), what, layout
+        self.state, self.what, self.layout, self.network = dict(state), what, layout, network
+
+    def named(self, key: str) -> str:
+        """The key as messages name it."""
+        return f"{self.what}.{key}" if self.what else key
 
     def shape(self, key: str, ndim: int) -> tuple[int, ...]:
         """The shape of the tensor under key, which must have ndim axes."""
         tensor = self.state.get(key)
         if tensor is None:
-            raise ModelError(f"key {self.what}.{key} is missing; it is no StyleGAN2 in {self.layout} layout")
+            raise ModelError(f"key {self.named(key)} is missing; it is no {self.network} in {self.layout}")
         if not isinstance(tensor, Tensor) or tensor.ndim != ndim or not tensor.is_floating_point():
-            raise ModelError(f"key {self.what}.{key} is no floating tensor of {ndim} axes; name another file")
+            raise ModelError(f"key {self.named(key)} is no floating tensor of {ndim} axes; name another file")
         return tuple(tensor.shape)
 
     def take(self, key: str, shape: tuple[int, ...]) -> Tensor:
         """Remove the tensor under key, which must have this shape, and return a float32 copy of it."""
         found = self.shape(key, len(shape))
         if found != shape:
-            raise ModelError(f"key {self.what}.{key} is {list(found)}, wanted {list(shape)}")
-        return owned(self.state.pop(key), f"{self.what}.{key}")
+            raise ModelError(f"key {self.named(key)} is {list(found)}, wanted {list(shape)}")
+        return owned(self.state.pop(key), self.named(key))
 
     def drop_fir(self, key: str, gain: float) -> None:
         """Remove the FIR kernel under key, which if present must be the one that the networks here build."""
@@ -62,7 +69,7 @@ class Taker:
         if self.state:
             names = ", ".join(str(key)[:40] for key in list(self.state)[:3])
             more = f" and {len(self.state) - 3} more" if len(self.state) > 3 else ""
-            raise ModelError(f"{self.what} holds keys that no StyleGAN2 has: {names}{more}")
+            raise ModelError(f"{self.what or 'it'} holds keys that no {self.network} has: {names}{more}")
 
 
 def owned(tensor: Tensor, name: str) -> Tensor:
