@@ -15,11 +15,13 @@ from stylegan_toon.files import write_aside
 from stylegan_toon.pipelines.models import read_model, sibling
 from stylegan_toon.stylegan2.adapters import KIND as STYLE
 from stylegan_toon.stylegan2.adapters import read_style
+from stylegan_toon.stylegan2.edits import MAPPER, parentage
 from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
+from stylegan_toon.stylegan2.mapper import build_mapper
 
 BUILD: dict[str, Callable[[Checkpoint], object]] = {
     "generator": build_generator, "generator_raw": build_generator, "discriminator": build_discriminator,
-    "encoder": build_encoder, STYLE: read_style,
+    "encoder": build_encoder, STYLE: read_style, MAPPER: build_mapper,
 }  # fmt: skip
 LAYOUTS = {"stylegan-toon": ".safetensors", "style": ".safetensors", "rosinality": ".pt"}
 
@@ -88,6 +90,8 @@ def convert(
             report(f"{shown(source)}: the encoder is left out; rosinality's layout has no place for it")
         return [_write_rosinality(source, target, found)]
     written = []
+    if MAPPER in found and "generator" in found:
+        found[MAPPER].meta |= {"name": target.stem[:100], **parentage(found["generator"])}
     for kind, checkpoint in found.items():
         checkpoint.meta |= meta or {}
         path = target if len(found) == 1 else sibling(target, kind)
