@@ -82,14 +82,13 @@ def load_edit(path: str | Path) -> Edit:
         raise ModelError(f"{shown(path)} holds a {checkpoint.kind[:40]}, not an edit; name another file")
     try:
         mapper = build_mapper(checkpoint) if checkpoint.kind == MAPPER else None
-        found = {} if mapper else {name: tensor.float() for name, tensor in checkpoint.tensors.items()}
-        meta = checkpoint.meta
-        edit = Edit("", "", found, 0.0, meta, mapper)
-        if why := _problem(edit, meta):
+        found, meta = {} if mapper else checkpoint.tensors, checkpoint.meta
+        if why := _problem(Edit("", "", found, 0.0, meta, mapper), meta):
             raise ModelError(f"{why}; make it again")
     except ModelError as error:
         raise ModelError(f"{shown(path, 60)} is no sound edit file: {error}"[:200]) from None
-    return Edit(meta["name"], meta["kind"], found, float(meta["strength"]), meta, mapper)
+    tensors = {name: tensor.float() for name, tensor in found.items()}
+    return Edit(meta["name"], meta["kind"], tensors, float(meta["strength"]), meta, mapper)
 
 
 def apply_edit(
