@@ -100,7 +100,7 @@ const chances = (glasses, beard) => ({
   'big-smile': { accessoriesProbability: glasses ? 100 : 0, accessories: [glasses === 'sunglasses' ? 'sunglasses' : 'glasses'] },
 });
 const SUNGLASSES = ['avataaars', 'open-peeps', 'big-smile'];
-const HIDDEN = /^(hat|hijab|turban|winterHat.*|sides|mrClean|shavedHead|mrT)$/;
+const HIDDEN = /^(hat|hijab|turban|winterHat.*|sides|mrClean|mrT|dougFunny|shavedHead)$/;
 
 const rows = [];
 for (const [style, about] of Object.entries(STYLES)) {

@@ -1,11 +1,10 @@
-"""CLIP: pictures and texts in one space, differentiable in the picture. OpenAI's files, and the small one that ships.
+"""CLIP, pictures and texts in one space, differentiable in the picture: OpenAI's, and the small one here.
 
 Source: Radford et al. 2021, arXiv 2103.00020; github.com/openai/CLIP (MIT), whose names the parameters keep.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 
 from stylegan_toon.checkpoint import format
 from stylegan_toon.checkpoint.format import Checkpoint, read_regular
-from stylegan_toon.checkpoint.importers import torch_file
+from stylegan_toon.checkpoint.importers import MAX_FOREIGN_BYTES, torch_file
 from stylegan_toon.checkpoint.importers.clip import KIND, from_clip
 from stylegan_toon.config import from_json
 from stylegan_toon.errors import ModelError, UsageError, shown
@@ -59,11 +58,14 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """x + attention(norm x), then x + mlp(norm x), with the sigmoid form of GELU."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, layers: int):
         super().__init__()
         self.attn = Attention(width)
         self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.mlp = nn.ModuleDict({"c_fc": nn.Linear(width, 4 * width), "c_proj": nn.Linear(4 * width, width)})
+        up, down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.mlp = nn.ModuleDict({"c_fc": up, "c_proj": down})
+        for last in (self.attn.out_proj, down):  # smaller with depth, as OpenAI's begin
+            nn.init.normal_(last.weight, std=(2 * layers * width) ** -0.5)
 
     def forward(self, x: Tensor, causal: bool) -> Tensor:
         x = x + self.attn(self.ln_1(x), causal)
@@ -74,10 +76,7 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     def __init__(self, width: int, layers: int):
         super().__init__()
-        self.resblocks = nn.ModuleList(Block(width) for _ in range(layers))
-        for block in self.resblocks:  # narrower with depth, as OpenAI starts its text tower
-            for last in (block.attn.out_proj, block.mlp["c_proj"]):
-                nn.init.normal_(last.weight, std=(2 * layers * width) ** -0.5)
+        self.resblocks = nn.ModuleList(Block(width, layers) for _ in range(layers))
 
     def forward(self, x: Tensor, causal: bool) -> Tensor:
         for block in self.resblocks:
@@ -99,10 +98,13 @@ class Vision(nn.Module):
         self.transformer = Transformer(width, config.layers)
         self.proj = nn.Parameter(torch.randn(width, config.embed) * scale)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """keep: which of the patches, row by row, are looked at; None means all."""
         x = self.conv1(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)
-        x = self.transformer(self.ln_pre(x + self.positional_embedding), causal=False)
+        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1) + self.positional_embedding
+        if keep is not None:
+            x = torch.cat([x[:, :1], x[:, keep + 1]], dim=1)
+        x = self.transformer(self.ln_pre(x), causal=False)
         return self.ln_post(x[:, 0]) @ self.proj
 
 
@@ -210,14 +212,17 @@ def load_clip(path: str | Path | None = None, device: str | torch.device = "cpu"
         if path is None:
             raise ModelError(f"{NAME}.safetensors is missing; put it into pretrained/ or install again")
     checkpoint = read_clip(path)
-    net = build_clip(checkpoint, path)
-    words: Any = Words(checkpoint.meta["words"]) if "words" in checkpoint.meta else BytePairs()
+    try:
+        net = build_clip(checkpoint)
+    except ModelError as error:
+        raise ModelError(f"{shown(path, 60)}: {error}"[:200]) from None
+    words = Words(checkpoint.meta["words"]) if "words" in checkpoint.meta else BytePairs()
     return Clip(net.eval().requires_grad_(False).to(device), words)
 
 
 def read_clip(path: str | Path) -> Checkpoint:
     """The checkpoint of kind "clip" in a file of ours or of OpenAI's. Raises: ModelError."""
-    data = read_regular(path)
+    data = read_regular(path, MAX_FOREIGN_BYTES)
     if not torch_file.is_torch_file(data):
         return format.loads(data, path, KIND)
     try:
@@ -226,18 +231,21 @@ def read_clip(path: str | Path) -> Checkpoint:
         raise ModelError(f"{shown(path, 60)}: {error}"[:200]) from None
 
 
-def build_clip(checkpoint: Checkpoint, path: str | Path) -> CLIP:
-    """The network in float32. Raises: ModelError where weights and configuration disagree."""
+def build_clip(checkpoint: Checkpoint) -> CLIP:
+    """The network in float32.
+
+    Raises: ModelError where weights and configuration disagree, its message without the file's name.
+    """
     config = from_json(Config, checkpoint.config)
+    if min(checkpoint.config.values()) < 1 or config.width % 64 or config.text_width % 64:
+        raise ModelError("is of sizes that no CLIP has; get it again")
     with torch.device("meta"):
-        net = CLIP(config)
-    wanted = {name: tensor.shape for name, tensor in net.state_dict().items()}
-    if wrong := sorted(
-        name
-        for name in wanted.keys() | checkpoint.tensors.keys()
-        if name not in checkpoint.tensors or checkpoint.tensors[name].shape != wanted.get(name)
-    ):
-        what = f"{len(wrong)} of its tensors, {wrong[0][:50]!r} first, do not belong to the CLIP that it is"
-        raise ModelError(f"{shown(path, 50)}: {what}; get it again")
-    net.load_state_dict({name: t.float() for name, t in checkpoint.tensors.items()}, assign=True)
+        wanted = CLIP(config).state_dict()
+    found = checkpoint.tensors
+    names = sorted(wanted.keys() | found.keys())
+    wrong = [n for n in names if n not in wanted or n not in found or found[n].shape != wanted[n].shape]
+    if wrong:
+        raise ModelError(f"{len(wrong)} tensors, {wrong[0][:50]!r} first, are not of this CLIP; get it again")
+    net = CLIP(config)
+    net.load_state_dict({name: tensor.float() for name, tensor in found.items()})
     return net

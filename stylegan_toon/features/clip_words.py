@@ -1,4 +1,4 @@
-"""Words to the numbers of CLIP's table: all of English by OpenAI's byte pairs, or the few words of the small model.
+"""Words to the numbers of CLIP's table: OpenAI's byte pairs for all of English, or the small model's few.
 
 Byte pairs are those of clip-anytorch, which is asked for them alone. The small model keeps its own list: as
 pairs never join across words, a text's numbers are those of its words, one after the other.
