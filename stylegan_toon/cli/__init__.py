@@ -15,8 +15,8 @@ from stylegan_toon.cli.common import ENVIRONMENT, run
 # name -> (module:attribute, the line in `stylegan-toon --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
     "toonify": ("stylegan_toon.cli.toonify:toonify", "Turn the faces in photos into cartoons."),
-    "invert": ("stylegan_toon.cli.invert:invert", "Find the latent codes of the faces in photos."),
     "generate": ("stylegan_toon.cli.generate:generate", "Draw pictures with a model."),
+    "invert": ("stylegan_toon.cli.invert:invert", "Find the latent codes of the faces in photos."),
     "replay": ("stylegan_toon.cli.replay:replay", "Make a picture again from what it says of itself."),
     "styleclip": ("stylegan_toon.cli.styleclip:styleclip", "Edit faces by a text: before | after."),
     "edit": ("stylegan_toon.cli.edit:edit", "Apply an edit file to faces: before | after."),

@@ -20,6 +20,7 @@ from stylegan_toon.errors import InputError
 @click.option(
     "--source", default="faces", show_default=True, help="The photo generator: a name, run or file."
 )
+@click.option("--encoder", metavar="NAME|FILE", help="What turns photos into codes. Default: the source's.")
 @click.option(
     "--refine",
     type=click.IntRange(0, 3),

@@ -3,8 +3,8 @@
 Sources: Abdal et al. 2019, arXiv 1904.03189 (w_plus); Karras et al. 2020, arXiv 1912.04958, appendix D (the
 rate, noise); Tov et al. 2021, arXiv 2102.02766 (staying near W keeps codes editable, and blended pictures
 clean); Roich et al. 2021, arXiv 2106.05744 (tuning round the pivot). Deviations: no noise is added to codes;
-the penalty of noise has the weight 1, not 1e5, at which few steps go to the penalty alone; what is tuned is what
-a style file holds, a low rank of the affine layers and all biases.
+the penalty of noise has the weight 1, not 1e5, at which few steps go to the penalty alone; what is tuned is
+what a style file holds, a low rank of the affine layers and all biases.
 """
 
 import copy
@@ -28,7 +28,7 @@ from stylegan_toon.stylegan2.generator import Generator
 STEPS = (0, 40, 120, 400)  # of --refine 0, 1, 2, 3
 SPACES = ("w+", "w")
 RANK = 8  # of what tune() changes
-SQUARE, FEATURE, IDENTITY, STAY, NOISE = 0.5, 0.5, 0.2, 0.05, 1.0  # weights beside that of the pixel pyramid
+SQUARE, FEATURE, IDENTITY, STAY, NOISE = 0.5, 0.5, 0.2, 0.3, 1.0  # weights beside that of the pixel pyramid
 GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
 
 

@@ -92,8 +92,9 @@ def convert(
             names = ", ".join(str(part)[:20] for part in parts)
             report(f"{shown(source)}: the {kind} is read; its {names} is of a kind that is not used here")
     if to in FOREIGN:
-        if to == "rosinality" and (left := [kind for kind in ("encoder", MAPPER) if kind in found]):
-            report(f"{shown(source)}: the {left[0]} is left out; rosinality's layout has no place for it")
+        for kind in ("encoder", MAPPER) if to == "rosinality" else ():
+            if kind in found:
+                report(f"{shown(source)}: the {kind} is left out; rosinality's layout has no place for it")
         return [_write_foreign(source, target, found, to)]
     written = []
     if MAPPER in found and "generator" in found:

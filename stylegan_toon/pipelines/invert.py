@@ -23,7 +23,7 @@ from stylegan_toon.images import grid, list_images, load_image, save_png, to_ten
 from stylegan_toon.metadata import chunks, file_entry, model_entry
 from stylegan_toon.methods.invert import RANK, STEPS, Inversion, refine, tune
 from stylegan_toon.paths import pretrained_file
-from stylegan_toon.pipelines.models import check_encoder, find_model, load_network, parent_name, sibling
+from stylegan_toon.pipelines.models import check_encoder, load_network, parent_name, sibling
 from stylegan_toon.stylegan2.adapters import style_checkpoint
 from stylegan_toon.stylegan2.files import AnyEncoder, build_encoder, build_generator
 from stylegan_toon.stylegan2.latent_files import SUFFIX, save_latents
@@ -43,16 +43,16 @@ class Inverter:
         exact: bool = False,
         detector: str = "yunet",
         insightface_root: str | Path | None = None,
-        lpips: bool = False,
         encoder: str | Path | None = None,
+        lpips: bool = False,
     ):
         """Load the source; encoder and judges are loaded when they are needed.
 
         Args:
             exact: compute in float64, so that the results have the same bytes on every machine.
             detector, insightface_root: what finds the faces, as choose_detector.
+            encoder: its name or file; None takes the source's, of a style file its parent's.
             lpips: compare pictures by LPIPS where its files are there, which differs from machine to machine.
-            encoder: its name or file; None takes the source's.
         Raises: ModelError, UsageError, MissingPartError (device, insightface).
         """
         self._find = choose_detector(detector, insightface_root, choose_device(device).type, report)
@@ -64,7 +64,9 @@ class Inverter:
         self.source, self.source_files, self.source_checkpoint = self._open(
             "source", source, "generator", build_generator
         )
-        self._source_name, self._encoder_name = source, encoder
+        whole = len(self.source_files) == 1
+        self._encoder_name = encoder or (source if whole else self.source_files[-1])
+        self._must_encode = encoder is not None or sibling(self.source_files[-1], "encoder").is_file()
         self._report, self._lpips = report, lpips
         self._look: Look | None = None
         self._encoder: AnyEncoder | None = None
@@ -149,16 +151,14 @@ class Inverter:
         """Codes [N, L, D] of the encoder; where there is none, and steps are to follow, the mean face."""
         if self._encoder is None:
             try:
-                name = self._encoder_name or self._source_name
-                self._encoder, *_ = self._open("encoder", name, "encoder", build_encoder)
+                self._encoder, *_ = self._open("encoder", self._encoder_name, "encoder", build_encoder)
                 check_encoder(self._encoder, self.source)
             except ModelError:
-                there = self._encoder_name or sibling(find_model(self._source_name), "encoder").is_file()
-                if there or not steps:
+                if not steps or self._must_encode:
                     raise
                 self._report(
-                    f"{shown(self._source_name, 50)} has no encoder, so optimisation starts at the mean face "
-                    "and needs more steps; train-encoder makes one"
+                    f"{shown(self._encoder_name, 50)} has no encoder, so optimisation starts at the mean "
+                    "face and needs more steps; train-encoder makes one"
                 )
                 return self.source.centre().expand(len(photos), self.source.config.n_layers, -1)
         with torch.no_grad():
@@ -178,6 +178,7 @@ class Inverted:
 def invert_files(
     photos: Sequence[str],
     source: str = "faces",
+    encoder: str | None = None,
     refine: int = 2,
     refine_steps: int | None = None,
     space: str = "w+",
@@ -199,6 +200,7 @@ def invert_files(
     Of NAME are written NAME.png (photo | inversion, a row a face), NAME.latent.safetensors and, with pti,
     NAME.style.safetensors.
     Args:
+        source, encoder, detector, insightface_root: as Inverter.
         refine: 0 to 3, an index into methods.invert.STEPS; refine_steps overrides it.
         space, noise: as methods.invert.refine.
         pti: also tune the generator round the codes of a photo, pti_steps steps; the picture then has a third
@@ -207,7 +209,7 @@ def invert_files(
         out: the folder; folders among photos are mirrored in it. No input is overwritten.
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is in its Inverted.
     """
-    inverter = Inverter(source, device, report, False, detector, insightface_root, lpips=True)
+    inverter = Inverter(source, device, report, False, detector, insightface_root, encoder, True)
     steps = STEPS[refine] if refine_steps is None else refine_steps
     if pti and len(inverter.source_files) > 1:
         raise UsageError(f"--pti tunes a whole generator; {shown(source)} is a style file, convert it first")
