@@ -46,7 +46,7 @@ def directions(common: Common, positive: str, negative: str, **options: Any) -> 
     """
     from stylegan_toon.pipelines.directions import find_direction  # torch loads here, not for --help
 
-    options["faces"] = faces.faces_of(options)
+    options["faces"] = faces.faces_of(options, common.seed)
     written, accuracy = find_direction(
         [positive], [negative], **options, device=common.device, report=common.report
     )

@@ -45,7 +45,7 @@ def edit(common: Common, file: str, **options: Any) -> None:
     """
     from stylegan_toon.pipelines.edit import edit_faces  # torch loads here, not for --help
 
-    options["faces"] = faces.faces_of(options)
+    options["faces"] = faces.faces_of(options, common.seed)
     written = edit_faces(file, **options, device=common.device, report=common.report)
     for path in written:
         common.result(path)

@@ -38,15 +38,13 @@ def chosen_faces(function: Function) -> Function:
     for option in (
         click.option("--latents", multiple=True, type=click.Path(), help="A latent file; repeatable."),
         click.option("--photo", multiple=True, type=click.Path(), help="A photo or a folder; repeatable."),
-        click.option(
-            "--seeds", metavar="LIST", help="Such as 0-7,42. Default: 0-3 if nothing else is given."
-        ),
+        click.option("--seeds", metavar="LIST", help="Such as 0-7,42. Default: four from --seed on."),
     ):
         function = option(function)
     return function
 
 
-def faces_of(options: dict[str, Any]) -> list[str]:
-    """What chosen_faces gave, taken out of options."""
+def faces_of(options: dict[str, Any], seed: int) -> list[str]:
+    """What chosen_faces gave, taken out of options; if nothing, four seeds from seed on."""
     seeds, photos, latents = options.pop("seeds"), options.pop("photo"), options.pop("latents")
-    return [*([seeds] if seeds else []), *photos, *latents] or ["0-3"]
+    return [*([seeds] if seeds else []), *photos, *latents] or [f"{seed}-{seed + 3}"]

@@ -36,7 +36,7 @@ def factorize(common: Common, **options: Any) -> None:
     """
     from stylegan_toon.pipelines.directions import factorize as find  # torch loads here, not for --help
 
-    options["faces"] = faces.faces_of(options)
+    options["faces"] = faces.faces_of(options, common.seed)
     written = find(**options, device=common.device, report=common.report)
     for path in written:
         common.result(path)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
-from stylegan_toon.images import list_images, load_image
+from stylegan_toon.images import list_images
 from stylegan_toon.methods.invert import STEPS
 from stylegan_toon.pipelines.generate import PSI, parse_seeds, read_latents, seed_z
+from stylegan_toon.pipelines.invert import Inverter
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.edits import is_child
-from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latent_files import SUFFIX, belongs, load_latents
 from stylegan_toon.stylegan2.latents import truncate
@@ -42,19 +42,13 @@ class Family:
         report: Callable[[str], None] = lambda text: None,
     ):
         """Load source and styles. Raises: as Toonifier."""
-        toons = [Toonifier(name, source, blend, device, report) for name in styles]
-        self.toonifier = toons[0] if toons else Toonifier(source, source, 0, device, report)
-        self.source, self.source_name, self.report = self.toonifier.source, source, report
-        self.styles: dict[str, Generator] = {
-            name: toon.cartoon for name, toon in zip(styles, toons, strict=True)
-        }
-        self._children = {
-            name: generator_checkpoint(toon.child, toon.child_meta, half=True)
-            for name, toon in zip(styles, toons, strict=True)
-        }
-        self.checkpoint = generator_checkpoint(self.source, half=True)
-        self.files = {role: entry for role, entry in self.toonifier.files.items() if toons or role != "style"}
-        for name, toon in list(zip(styles, toons, strict=True))[1:]:
+        toons = {name: Toonifier(name, source, blend, device, report) for name in styles}
+        self._inverter = next(iter(toons.values())) if toons else Inverter(source, device, report)
+        self.source, self.checkpoint = self._inverter.source, self._inverter.source_checkpoint
+        self.source_name, self.report, self.files = source, report, self._inverter.files
+        self.styles = {name: toon.cartoon for name, toon in toons.items()}
+        self._children = {name: toon.style_checkpoint for name, toon in toons.items()}
+        for name, toon in [*toons.items()][1:]:
             self.files[f"style {name}"] = toon.files["style"]
 
     @property
@@ -111,16 +105,13 @@ class Family:
         names, codes = [], []
         for file, relative in list_images([text]):
             try:
-                photo = load_image(file)
-                faces = self.toonifier.find(photo)[:1]
-                if not faces:
-                    raise InputError(f"no face found in {shown(file)}; give another photo")
+                square = self._inverter.crops(*self._inverter.faces_of(file, "largest"))
             except InputError as error:
                 if file == path:
                     raise
                 self.report(f"left out: {error}")
                 continue
-            codes.append(self.toonifier.invert(self.toonifier.crops(photo, faces), steps).detach())
+            codes.append(self._inverter.invert(square, steps).detach())
             names.append("-".join(relative.with_suffix("").parts))
         if not codes:
             raise InputError(f"no face found in the pictures of {shown(path)}; give other photos")
@@ -133,7 +124,9 @@ class Family:
 
     def draw(self, w_plus: Tensor, g: Generator) -> Tensor:
         """Pictures [N, 3, R, R] on the CPU, drawn one at a time: equal codes, equal bits in any company."""
-        return torch.cat([self.toonifier.draw(one, g).cpu() for one in w_plus.split(1)])
+        with torch.inference_mode():
+            drawn = [g.synthesis(one, "none")[-1].clamp(-1, 1).cpu() for one in w_plus.split(1)]
+        return torch.cat(drawn)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

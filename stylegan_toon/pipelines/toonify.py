@@ -65,22 +65,22 @@ class Toonifier(Inverter):
         """
         super().__init__(source, device, report, exact, detector, insightface_root, encoder=encoder)
         parents = [find_model(source)]  # of a style file, most often
-        self.child, _, made = self._open("style", style, "generator", build_generator, parents)
-        self.child_meta = made.meta
+        self._child, _, made = self._open("style", style, "generator", build_generator, parents)
+        self.style_checkpoint = made
         own, most = made.meta.get("blend", 0), self.source.config.n_resolutions
         if blend is None and (type(own) is not int or not 0 <= own <= most):
             raise ModelError(f"{shown(style)} wants blend {str(own)[:20]}, not 0..{most}; give --blend")
         self.set_blend(own if blend is None else blend)
         shares = self.recipe.shares(self.source.config.n_resolutions)
-        if blend and nothing_changes(shares, shared_resolutions(self.source, self.child)):
+        if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
             report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
-        if not same_mapping(self.source, self.child):
+        if not same_mapping(self.source, self._child):
             report(other_codes(style, source))
 
     def set_blend(self, how: int | Recipe) -> None:
         """Blend by a recipe, or with the k lowest resolutions of the source. Raises: UsageError."""
         self.recipe = Recipe(how) if isinstance(how, int) else how
-        self.cartoon = blend_generators(self.source, self.child, self.recipe)
+        self.cartoon = blend_generators(self.source, self._child, self.recipe)
 
     def draw(self, w_plus: Tensor, generator: Generator | None = None) -> Tensor:
         """Cartoons [N, 3, R, R] of codes, or what another generator of the family draws."""
