@@ -35,7 +35,7 @@ def choose_identity(
         return lambda x: face(x.to(where))[0]
     if name == "arcface":
         return load_arcface(root, where.type, report)
-    if name != irse.NAME and not Path(name).suffix:
+    if name != irse.NAME and Path(name).name == name and not Path(name).suffix:
         raise UsageError(f"identity {shown(name, 40)!r} is none of {', '.join(IDENTITIES)}; or name a file")
     net = irse.load_irse(None if name == irse.NAME else name, where)
     return lambda x: net(x.to(where))

@@ -74,7 +74,8 @@ def test_the_fetched_file_is_found_and_another_is_named(tmp_path, monkeypatch):
     torch.save(irse_file.whole(irse_file.encoder_state()), tmp_path / "e4e.pt")
     with pytest.raises(ModelError, match="generator and encoder, not the network arcface-ir-se50"):
         load_irse(tmp_path / "e4e.pt")
-    with pytest.raises(ModelError, match="is not there"):
-        choose_identity("absent.pth")
+    for absent in ("absent.pth", "./absent", f"{'x' * 300}.pth"):
+        with pytest.raises(ModelError, match=r"is not there|cannot be read"):
+            choose_identity(absent)
     with pytest.raises(UsageError, match="mobileface, arcface, arcface-ir-se50"):
         choose_identity("arcfase")
