@@ -104,7 +104,7 @@ def plain(source: Generator, d: Discriminator, config: Config) -> Step:
         opt_d.zero_grad()
         loss_d.backward()
         opt_d.step()
-        augment.update(scores.detach(), i)
+        augment.update(scores.detach().sign().sum(), len(scores), i)
         if i % config.r1_every == 0:
             pictures = seen_real.detach().requires_grad_()
             (grad,) = torch.autograd.grad(plain_discriminator(d, pictures).sum(), pictures, create_graph=True)

@@ -64,6 +64,12 @@ class DownloadError(ToonError):
     exit_code = 10
 
 
+class RankLostError(ToonError):
+    """Another process of a run of several ended, or does not answer."""
+
+    exit_code = 11
+
+
 class Interrupted(ToonError):
     """Ctrl-C; the state was saved."""
 
@@ -88,6 +94,7 @@ EXIT_CODES: Mapping[int, str] = {
     8: "training not finite",
     9: "disk full or not writable",
     10: "download or checksum failed",
+    11: "another process of the run ended",
     130: "interrupted, state saved",
     143: "terminated, state saved",
 }

@@ -224,7 +224,7 @@ def run(
     except BaseException as error:
         return _fail(error, args, meta)
     finally:
-        if main_thread:
+        if main_thread and signal.getsignal(signal.SIGTERM) is _on_sigterm:  # training may ignore it by now
             signal.signal(signal.SIGTERM, before)
 
 

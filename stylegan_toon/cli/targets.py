@@ -53,18 +53,20 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
         if target.note:
             common.report(target.note)
         from stylegan_toon.pipelines.own import gather
+        from stylegan_toon.training import ranks
 
         out, source, anew = Path(given["out"]), given["source"], given["resume"] == "never"
         dry = bool(given.get("dry_run"))  # writes nothing, so own folders are counted as they are
-        found = gather(
-            replace(target, own=False) if dry else target,
-            out,
-            source,
-            given["exclude"],
-            anew,
-            common.problem,
-            common.quiet,
-        )
+        with ranks.first():
+            found = gather(
+                replace(target, own=False) if dry else target,
+                out,
+                source,
+                given["exclude"],
+                anew and not ranks.rank(),
+                common.problem,
+                common.quiet,
+            )
         kind, settings = recipe(found.number, found.resolutions)
         context = click.get_current_context()
         ours = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)

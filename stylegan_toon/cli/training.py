@@ -1,8 +1,10 @@
 """The options that training commands share."""
 
 import functools
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +62,33 @@ def run_options(steps: int, batch: int = 16, look: int = 500) -> Decorator:
             from stylegan_toon.pipelines.targets import resolve
             from stylegan_toon.training.lock import hold
 
-            out = given["out"] or f"runs/{resolve(given['target'], given['strict_target']).name}"
-            with nullcontext() if given.get("dry_run") else hold(Path(out)):
-                function(common, **given | {"out": out})
+            with _one_of_several(common) as (ours, first):
+                out = given["out"] or f"runs/{resolve(given['target'], given['strict_target']).name}"
+                with hold(Path(out)) if first and not given.get("dry_run") else nullcontext():
+                    function(ours, **given | {"out": out})
 
         return options(held)
 
     return decorate
+
+
+@contextmanager
+def _one_of_several(common: Common) -> Iterator[tuple[Common, bool]]:
+    """Common, and whether this process holds the run folder: of those that torchrun started the first.
+
+    The others say nothing.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield common, True
+        return
+    from stylegan_toon.training.ranks import joined  # torch loads here
+
+    with joined(common.device) as rank:
+        if rank == 0:
+            yield common, True
+            return
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+            yield replace(common, quiet=True), False
 
 
 def gan_options(lr: float, ema: float, ada_images: int) -> Decorator:

@@ -28,10 +28,17 @@ def pyramid_l1(a: Tensor, b: Tensor, levels: int = 3) -> Tensor:
     return torch.stack(terms).mean()
 
 
-def feature_l1(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+def feature_l1(a: Sequence[Tensor], b: Sequence[Tensor], sizes: Tensor | None = None) -> Tensor:
     """Mean absolute difference of features, layer by layer, each divided by the mean size of b's; averaged.
 
     a, b: feature maps of equal shapes; no gradient reaches b. Returns a float32 scalar.
+    sizes: feature_sizes of a batch of which b is a part; None means b's own.
     """
-    pairs = [(x.float(), y.detach().float()) for x, y in zip(a, b, strict=True)]
-    return torch.stack([(x - y).abs().mean() / (y.abs().mean() + 1e-8) for x, y in pairs]).mean()
+    sizes = feature_sizes(b) if sizes is None else sizes
+    gaps = [(x.float() - y.detach().float()).abs().mean() for x, y in zip(a, b, strict=True)]
+    return torch.stack([gap / (size + 1e-8) for gap, size in zip(gaps, sizes, strict=True)]).mean()
+
+
+def feature_sizes(features: Sequence[Tensor]) -> Tensor:
+    """[layers], the mean absolute value of each feature map, without a graph."""
+    return torch.stack([y.detach().float().abs().mean() for y in features])

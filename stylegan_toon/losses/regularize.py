@@ -24,7 +24,7 @@ def r1_penalty(scores: Tensor, pictures: Tensor) -> Tensor:
 
 
 def path_length_penalty(
-    pictures: Tensor, w_plus: Tensor, mean: Tensor, decay: float = 0.01
+    pictures: Tensor, w_plus: Tensor, mean: Tensor, decay: float = 0.01, y: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """(||J_w^T y|| - a)^2 with y a random picture of unit size and a the running mean of that length.
 
@@ -33,10 +33,11 @@ def path_length_penalty(
         w_plus: [N, L, D], requiring gradients; the length is the root of the mean over L of sums over D.
         mean: scalar, the running mean a before this step.
         decay: how far a moves towards this batch's mean length.
+        y: [N, 3, H, W] from N(0, 1), scaled here; drawn if not given.
     Returns: the penalty, a scalar with a graph, and the new mean, without one.
     Source: Karras et al. 2020, arXiv 1912.04958, section 3.2.
     """
-    y = torch.randn_like(pictures) / (pictures.shape[2] * pictures.shape[3]) ** 0.5
+    y = (torch.randn_like(pictures) if y is None else y) / (pictures.shape[2] * pictures.shape[3]) ** 0.5
     (gradient,) = torch.autograd.grad((pictures * y).sum(), w_plus, create_graph=True)
     lengths = gradient.float().square().sum(2).mean(1).sqrt()
     new_mean = torch.lerp(mean, lengths.detach().mean(), decay)

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from stylegan_toon.device import channels_last
+from stylegan_toon.errors import UsageError
 from stylegan_toon.features.look import Look
 from stylegan_toon.losses.identity import identity_loss
-from stylegan_toon.losses.latent import feature_l1, offset_loss, pyramid_l1
+from stylegan_toon.losses.latent import feature_l1, feature_sizes, offset_loss, pyramid_l1
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.training import ranks
 from stylegan_toon.training.ema import update_ema
 
 
@@ -46,8 +48,16 @@ class EncoderTraining(nn.Module):
         d: Discriminator | None,
         look: Look | None = None,
     ):
-        """look: tells identity and, without d, features; None leaves these losses out."""
+        """look: tells identity and, without d, features; None leaves these losses out.
+
+        Raises: UsageError where there are more processes than photos in a batch.
+        """
         super().__init__()
+        if config.batch // 2 < ranks.world():
+            raise UsageError(
+                f"a batch of {config.batch} has {config.batch // 2} photos for {ranks.world()} processes; "
+                f"use --batch {2 * ranks.world()} or more"
+            )
         self.config = config
         self.encoder = encoder
         self.average = Encoder(encoder.config).requires_grad_(False)
@@ -78,14 +88,17 @@ class EncoderTraining(nn.Module):
             out.append(y)
         return out
 
-    def degrade(self, x: Tensor) -> Tensor:
-        """Some of x [N, 3, H, W] blurred, brighter, darker or noisy, as found photos are."""
-        n, p = len(x), self.config.degrade
+    def degrade(self, x: Tensor, of: int | None = None, at: Tensor | slice = slice(None)) -> Tensor:
+        """Some of x [N, 3, H, W] blurred, brighter, darker or noisy, as found photos are.
+
+        of: how many pictures there are in all, of which x are those at some places; None means x.
+        """
+        n, p = len(x) if of is None else of, self.config.degrade
         if not p:
             return x
 
         def some() -> Tensor:
-            return (torch.rand(n, 1, 1, 1) < p).to(x.device)
+            return (torch.rand(n, 1, 1, 1) < p)[at].to(x.device)
 
         size = x.shape[2]
         small = int(torch.randint(size // 4, size, []))
@@ -93,9 +106,12 @@ class EncoderTraining(nn.Module):
             F.interpolate(x, (small, small), mode="bilinear", antialias=True), (size, size), mode="bilinear"
         )
         x = torch.where(some(), blurred, x)
-        gain, lift = torch.exp2(torch.randn(n, 1, 1, 1) * 0.15), torch.randn(n, 1, 1, 1) * 0.08
+        gain, lift = torch.exp2(torch.randn(n, 1, 1, 1) * 0.15)[at], (torch.randn(n, 1, 1, 1) * 0.08)[at]
         x = torch.where(some(), x * gain.to(x.device) + lift.to(x.device), x)
-        return torch.where(some(), x + torch.randn_like(x) * 0.05, x)
+        noisy, all_of_them = some(), x
+        if len(x) < n:  # drawn in the order in which the pictures lie in memory
+            all_of_them = x.new_empty(n, *x.shape[1:]).to(memory_format=torch.channels_last)
+        return torch.where(noisy, x + torch.randn_like(all_of_them)[at] * 0.05, x)
 
     def take_parts(self, parts: int) -> bool:
         """No: it is trained with the whole batch only."""
@@ -104,29 +120,35 @@ class EncoderTraining(nn.Module):
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
         """One step on batch["photo"] [N, 3, R, R] and as many samples of the generator."""
         config, (g, _, look) = self.config, self._fixed
-        photos = batch["photo"]
+        n, at = len(batch["photo"]), ranks.part(len(batch["photo"]))
+        photos = batch["photo"][at]
+        share = len(photos) / n
         with torch.no_grad():
-            w = g.broadcast(g.mapping(torch.randn(len(photos), g.config.z_dim, device=photos.device)))
+            w = g.broadcast(g.mapping(torch.randn(n, g.config.z_dim, device=photos.device)[at]))
             samples = g.synthesis(w, "none")[-1].clamp(-1, 1)
         wanted = torch.cat([photos, samples])
-        w_plus = self.encoder(self.degrade(wanted))
+        w_plus = self.encoder(self.degrade(wanted, 2 * n, torch.arange(2 * n).reshape(2, n)[:, at].flatten()))
         made = g.synthesis(w_plus, "none")[-1]
         with torch.no_grad():
             wanted_features = self.features(wanted)
+            sizes = ranks.total(feature_sizes(wanted_features) * share) if wanted_features else None
         losses = {
             "pixel": pyramid_l1(made, wanted) * config.pixel_weight,
             "latent": (w_plus[len(photos) :] - w).square().mean() / self._spread * config.latent_weight,
             "offset": offset_loss(w_plus) / self._spread * config.offset_weight,
         }
         if wanted_features:
-            losses["feature"] = feature_l1(self.features(made), wanted_features) * config.feature_weight
+            made_features = self.features(made)
+            losses["feature"] = feature_l1(made_features, wanted_features, sizes) * config.feature_weight
         if look is not None and config.identity_weight:
             with torch.no_grad():
                 known = look(wanted)[0]
             losses["identity"] = identity_loss(look(made)[0], known) * config.identity_weight
-        total = torch.stack(list(losses.values())).sum()
+        total = torch.stack(list(losses.values())).sum() * share
         opt["e"].zero_grad()
         total.backward()
+        figures = {f"e/{name}": value.detach() * share for name, value in losses.items()}
+        figures = ranks.share(opt["e"], {"e": total.detach()} | figures)
         opt["e"].step()
         update_ema(self.average, self.encoder, min(config.ema, (i + 1) / (i + 10)))
-        return {"e": total.detach()} | {f"e/{name}": value.detach() for name, value in losses.items()}
+        return figures

@@ -20,7 +20,7 @@ from stylegan_toon.device import channels_last
 from stylegan_toon.losses.correspondence import correspondence_loss
 from stylegan_toon.losses.regularize import l2_sp
 from stylegan_toon.losses.structure import structure_loss
-from stylegan_toon.methods.gan import Gan, GanConfig
+from stylegan_toon.methods.gan import Gan, GanConfig, Places, cut_noise
 from stylegan_toon.stylegan2.adapters import add_lora, fold, style_parameters
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import outline
@@ -134,20 +134,23 @@ class FreezeSG(nn.Module):
 
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
         """One step of D and one of G on batch["cartoon"] [N, 3, R, R] in [-1, 1]."""
-        real, gan = batch["cartoon"], self.gan
+        gan, n = self.gan, len(batch["cartoon"])
+        mine = gan.mine(n)
+        real = batch["cartoon"][mine]
         with torch.no_grad():
-            fake = self.drawing()(gan.draw_w(len(real)), gan.noise)[-1]
+            fake = self.drawing()(gan.draw_w(n, mine), gan.draw_noise(n, mine))[-1]
         losses = gan.step_d(real, fake, opt["d"], i)
 
-        w_plus, drawing = gan.draw_w(len(real)), self.drawing()
+        w_plus, drawing = gan.draw_w(n, mine), self.drawing()
+        noises, views = gan.draw_noise(n, mine), gan.draw_views(n, mine)
         compared = self._upto and drawing is gan.g.synthesis
 
-        def adversarial_and_likeness(w_plus: Tensor, at: Tensor | slice) -> tuple[Tensor, dict[str, Tensor]]:
-            noise = gan.draw_noise(len(w_plus)) if compared else gan.noise
-            features, rgbs = zip(*drawing.run(w_plus, noise), strict=True)
-            loss = gan.loss_g(rgbs[-1], real[at], i)
+        def adversarial_and_likeness(codes: Tensor, at: Places) -> tuple[Tensor, dict[str, Tensor]]:
+            noise = cut_noise(noises, at)
+            features, rgbs = zip(*drawing.run(codes, noise), strict=True)
+            loss = gan.loss_g(rgbs[-1], real[at], i, [view[at] for view in views])
             figures = {"g": loss}
-            terms = self.likeness(w_plus, noise, features, rgbs) if compared else {}
+            terms = self.likeness(codes, noise, features, rgbs) if compared else {}
             if self.config.l2sp_weight:
                 own = fold(dict(gan.g.named_parameters()))
                 trained = {name: p for name, p in own.items() if p.requires_grad}

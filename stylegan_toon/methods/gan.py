@@ -6,7 +6,7 @@ Deviation: R1 is taken at the augmented picture that D sees, not through the aug
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,16 +15,20 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from stylegan_toon.device import channels_last
+from stylegan_toon.errors import UsageError
 from stylegan_toon.losses.adversarial import logistic_d, logistic_g, relativistic_d, relativistic_g
 from stylegan_toon.losses.regularize import path_length_penalty, r1_penalty
 from stylegan_toon.nn.modulated import StyledConv
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator, Synthesis
 from stylegan_toon.stylegan2.latents import mix
+from stylegan_toon.training import ranks
 from stylegan_toon.training.augment import Augment
 from stylegan_toon.training.ema import ema_beta, update_ema
 
 LOSSES = ("nonsaturating", "saturating", "relativistic")
+Places = Tensor | slice  # of pictures in a batch
+EVERY = slice(None)
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,15 @@ class GanConfig:
 
 
 class Gan(nn.Module):
-    """g, d, g_ema and everything a step remembers about them."""
+    """g, d, g_ema and everything a step remembers about them.
+
+    With several processes each takes its places of a batch, see mine; what is drawn is drawn for all of it.
+    """
 
     path_mean: Tensor
 
     def __init__(self, g: Generator, d: Discriminator, config: GanConfig, g_ema: Generator | None = None):
+        """Raises: UsageError where the batch cannot be shared by the processes that there are."""
         super().__init__()
         if config.loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {config.loss!r}")
@@ -64,6 +72,13 @@ class Gan(nn.Module):
         self.augment = Augment(config.ada_p, config.ada_target, config.ada_images)
         self.register_buffer("path_mean", torch.zeros([]))
         self.parts = 1
+        (size, groups), world = self.groups(config.batch).shape, ranks.world()
+        if groups % world:
+            whole = d.config.group * world
+            raise UsageError(
+                f"a batch of {config.batch} is {groups} groups of {size} pictures, which {world} processes "
+                f"cannot share evenly; use --batch {-(-config.batch // whole) * whole}"
+            )
         self.noise = "random" if config.noise_lr else "none"
         dtype = torch.bfloat16 if config.bf16 else torch.float32
         for network in (self.g.synthesis, self.d):
@@ -101,7 +116,7 @@ class Gan(nn.Module):
         Each part holds whole minibatch-stddev groups, the same ones as the whole batch; False if there are
         fewer groups than parts.
         """
-        possible = len(self.groups(self.config.batch)[0]) >= parts
+        possible = len(self.groups(self.config.batch)[0]) // ranks.world() >= parts
         self.parts = parts if possible else self.parts
         return possible
 
@@ -110,32 +125,43 @@ class Gan(nn.Module):
         size = next(k for k in range(min(self.d.config.group, n), 0, -1) if n % k == 0)
         return torch.arange(n).reshape(size, -1)
 
+    def mine(self, n: int) -> Places:
+        """This process's places in a batch of n: all, or as many whole groups as every other process has."""
+        if ranks.world() == 1:
+            return slice(n)
+        return self.groups(n).tensor_split(ranks.world(), 1)[ranks.rank()].flatten()
+
     def places(self, n: int) -> list[Tensor] | list[slice]:
-        """The places of each part in a batch of n, whole groups in it; together all n."""
-        if self.parts == 1:
-            return [slice(n)]
+        """The places of each part in this process's n pictures, whole groups in it; together all n."""
+        if self.parts == 1 or not n:
+            return [slice(n)] if n else []
         return [part.flatten() for part in self.groups(n).tensor_split(self.parts, 1) if part.numel()]
 
     def fade(self, i: int) -> float:
         """How much of D's newest block counts at step i, 0 to 1."""
         return min(1.0, i * self.config.batch / self.config.fade_images) if self.config.fade_images else 1.0
 
-    def draw_w(self, n: int) -> Tensor:
-        """Random w_plus [n, L, D], style-mixed at one crossover with probability config.mixing."""
+    def draw_w(self, n: int, at: Places = EVERY) -> Tensor:
+        """Random w_plus at m places of n [m, L, D], mixed at one crossover with probability config.mixing."""
         config = self.g.config
         device = self.g.w_mean.device
-        w = self.g.codes(torch.randn(n, config.z_dim, device=device))
+        w = self.g.codes(torch.randn(n, config.z_dim, device=device)[at])
         if self.config.mixing and float(torch.rand([])) < self.config.mixing:
             crossover = int(torch.randint(1, config.n_layers, []))
-            w = mix(w, self.g.codes(torch.randn(n, config.z_dim, device=device)), crossover)
+            w = mix(w, self.g.codes(torch.randn(n, config.z_dim, device=device)[at]), crossover)
         return w
 
-    def draw_noise(self, n: int) -> str | list[Tensor]:
-        """The noise of one drawing of n pictures, for generators that shall draw with the same."""
+    def draw_noise(self, n: int, at: Places = EVERY) -> str | list[Tensor]:
+        """The noise of n pictures at some places, layer by layer as a generator would draw it."""
         if self.noise == "none":
             return self.noise
         layers = [m for m in self.g.synthesis.modules() if isinstance(m, StyledConv)]
-        return [torch.randn(n, 1, *m.noise_const.shape, device=self.g.w_mean.device) for m in layers]
+        return [torch.randn(n, 1, *m.noise_const.shape, device=self.g.w_mean.device)[at] for m in layers]
+
+    def draw_views(self, n: int, at: Places = EVERY) -> list[Tensor]:
+        """What ADA does to n drawn pictures and, of a loss of pairs, to n real ones, at some places."""
+        pair = self.config.loss == "relativistic"
+        return [view[at] for _ in range(1 + pair) for view in self.augment.draw(n)]
 
     def step_d(self, real: Tensor, fake: Tensor, opt: Optimizer, i: int) -> dict[str, Tensor]:
         """One discriminator step, its R1 step every r1_every steps, and ADA's count."""
@@ -143,67 +169,77 @@ class Gan(nn.Module):
         for group in opt.param_groups:
             for parameter in group["params"]:
                 parameter.requires_grad_(True)
+        n = len(real) * ranks.world()
+        mine, share = self.mine(n), len(real) / n
         with torch.no_grad():
-            seen_real, seen_fake = self.augment(real), self.augment(fake)
+            seen_real, seen_fake = (
+                self.augment(x, [view[mine] for view in self.augment.draw(n)]) for x in (real, fake)
+            )
         opt.zero_grad()
         parts = []
         for at in self.places(len(real)):
             scores = self.d(seen_real[at], fade), self.d(seen_fake[at], fade)
-            loss = (relativistic_d if paired else logistic_d)(*scores) * (len(scores[0]) / len(real))
+            loss = (relativistic_d if paired else logistic_d)(*scores) * (len(scores[0]) / n)
             loss.backward()
             parts.append((loss.detach(), *(score.detach() for score in scores)))
-        opt.step()
         loss = torch.stack([part[0] for part in parts]).sum()
         real_scores, fake_scores = (torch.cat(scores) for scores in zip(*(p[1:] for p in parts), strict=True))
-        out = {
-            "d": loss,
-            "d/real": real_scores.mean(),
-            "d/fake": fake_scores.mean(),
-        }
         # What ADA counts is how often D is right about a real picture; of a pair, the difference tells.
         right = real_scores - fake_scores if paired else real_scores
-        out["d/sign"] = right.sign().float().mean()
-        self.augment.update(right, i)
+        figures = {
+            "d": loss,
+            "d/real": real_scores.mean() * share,
+            "d/fake": fake_scores.mean() * share,
+            "d/sign": right.sign().float().sum(),
+        }
+        out = ranks.share(opt, figures)
+        opt.step()
+        self.augment.update(out["d/sign"], n, i)
+        out["d/sign"] = out["d/sign"] / n
         out["ada/p"] = self.augment.p.clone()
         if self.config.r1_weight and i % self.config.r1_every == 0:
-            seen = (seen_real, seen_fake) if paired else (seen_real,)
-            out |= dict(zip(("d/r1", "d/r2"), self._step_penalty(seen, fade, opt), strict=False))
+            seen = {"d/r1": seen_real, "d/r2": seen_fake} if paired else {"d/r1": seen_real}
+            out |= self._step_penalty(seen, fade, opt)
         self.d.requires_grad_(False)
         return {name: value.detach() for name, value in out.items()}
 
-    def _step_penalty(self, seen: tuple[Tensor, ...], fade: float, opt: Optimizer) -> list[Tensor]:
-        """One step on R1 of the first pictures and, where there are more, R2 of the second; returns both."""
+    def _step_penalty(self, seen: Mapping[str, Tensor], fade: float, opt: Optimizer) -> dict[str, Tensor]:
+        """One step on R1 of pictures, or the sum of R1 and R2 of two kinds of them; returns each."""
         opt.zero_grad()
-        penalties = [seen[0].new_zeros([]) for _ in seen]
+        penalties: dict[str, Tensor] = {}
         with _in_float32(self.d):
-            for k, batch in enumerate(seen):
+            for name, batch in seen.items():
+                penalties[name] = batch.new_zeros([])
                 for at in self.places(len(batch)):
                     pictures = batch[at].detach().requires_grad_()
-                    part = r1_penalty(self.d(pictures, fade), pictures) * (len(pictures) / len(batch))
+                    share = len(pictures) / (len(batch) * ranks.world())
+                    part = r1_penalty(self.d(pictures, fade), pictures) * share
                     (part * self.config.r1_weight * self.config.r1_every).backward()
-                    penalties[k] = penalties[k] + part.detach()
+                    penalties[name] = penalties[name] + part.detach()
+        penalties = ranks.share(opt, penalties)
         opt.step()
         return penalties
 
-    def loss_g(self, fake: Tensor, real: Tensor, i: int) -> Tensor:
+    def loss_g(self, fake: Tensor, real: Tensor, i: int, views: Sequence[Tensor]) -> Tensor:
         """The generator's adversarial loss on pictures [N, 3, H, W], a scalar with a graph.
 
         real: as many pictures, to pair with; only the relativistic loss looks at them.
+        views: what draw_views gave, for these pictures.
         """
-        scores = self.d(self.augment(fake), self.fade(i))
+        scores = self.d(self.augment(fake, views[:2]), self.fade(i))
         if self.config.loss != "relativistic":
             return logistic_g(scores, self.config.loss == "saturating")
         with torch.no_grad():
-            wanted = self.d(self.augment(real), self.fade(i))
+            wanted = self.d(self.augment(real, views[2:]), self.fade(i))
         return relativistic_g(wanted, scores)
 
     def step_g(
         self,
         w_plus: Tensor,
-        losses: Callable[[Tensor, Tensor | slice], tuple[Tensor, dict[str, Tensor]]],
+        losses: Callable[[Tensor, Places], tuple[Tensor, dict[str, Tensor]]],
         opt: Optimizer,
     ) -> dict[str, Tensor]:
-        """One generator step on the codes w_plus [N, L, D], which carry the mapping's graph if it is trained.
+        """One generator step on this process's codes [N, L, D], with the mapping's graph if it is trained.
 
         Args:
             losses: of codes [n, L, D] and their places in w_plus, the loss and figures for the log, scalars
@@ -211,7 +247,7 @@ class Gan(nn.Module):
         Returns: the figures, for the whole batch.
         """
         opt.zero_grad()
-        places, n = self.places(len(w_plus)), len(w_plus)
+        places, n = self.places(len(w_plus)), len(w_plus) * ranks.world()
         cut = w_plus if self.parts == 1 else w_plus.detach().requires_grad_(w_plus.requires_grad)
         out: dict[str, Tensor] = {}
         for at in places:
@@ -222,6 +258,7 @@ class Gan(nn.Module):
                 out[name] = out.get(name, 0) + value.detach() * (len(codes) / n)
         if cut is not w_plus and cut.grad is not None:  # the mapping ran once, so it is left once
             w_plus.backward(cut.grad)
+        out = ranks.share(opt, out)
         opt.step()
         return out
 
@@ -229,35 +266,45 @@ class Gan(nn.Module):
         """The path length step, every path_every steps, on half a batch; nothing otherwise."""
         if not self.config.path_weight or i % self.config.path_every:
             return {}
-        mean, decay = self.path_mean, 0.01
+        n, size = max(1, self.config.batch // 2), self.g.config.resolution
+        mean, decay, at = self.path_mean, 0.01, ranks.part(n)
         with _in_float32(self.g.synthesis):
-            w_plus = self.draw_w(max(1, self.config.batch // 2))
-            if self.parts > 1:  # the mean length counts in every part, and is known after all of them
-                devices = [w_plus.device] if w_plus.device.type == "cuda" else []
-                with torch.random.fork_rng(devices):
-                    lengths = self._path(w_plus, mean, 1.0, None)[1]
+            w_plus, noise = self.draw_w(n, at), self.draw_noise(n, at)
+            y = torch.empty(n, 3, size, size, device=w_plus.device).to(memory_format=torch.channels_last)
+            y = torch.randn_like(y)[at]  # in the order in which the pictures lie in memory
+            if self.parts * ranks.world() > 1:  # the mean length counts in every part, and is known after all
+                lengths = ranks.total(self._path(w_plus, noise, y, n, mean, 1.0, None)[1])
                 mean, decay = torch.lerp(mean, lengths, decay), 0.0
             opt.zero_grad()
-            penalty, mean = self._path(w_plus, mean, decay, opt)
+            penalty, new_mean = self._path(w_plus, noise, y, n, mean, decay, opt)
+        mean = new_mean if decay else mean
         self.path_mean.copy_(mean)
         return {"g/path": penalty, "g/path_mean": mean}
 
     def _path(
-        self, w_plus: Tensor, mean: Tensor, decay: float, opt: Optimizer | None
+        self,
+        w_plus: Tensor,
+        noise: str | Sequence[Tensor],
+        y: Tensor,
+        n: int,
+        mean: Tensor,
+        decay: float,
+        opt: Optimizer | None,
     ) -> tuple[Tensor, Tensor]:
-        """path_length_penalty of the codes w_plus, part by part; with opt also the step on it."""
+        """path_length_penalty of codes w_plus, of n in all, part by part; with opt also the step on it."""
         cut = w_plus.detach().requires_grad_()
         penalty, new_mean = mean.new_zeros([]), mean.new_zeros([])
         for at in self.places(len(w_plus)):
-            codes = cut[at]
-            part, its_mean = path_length_penalty(self.g.synthesis(codes, self.noise)[-1], codes, mean, decay)
-            share = len(codes) / len(w_plus)
+            codes, share = cut[at], len(y[at]) / n
+            pictures = self.g.synthesis(codes, cut_noise(noise, at))[-1]
+            part, its_mean = path_length_penalty(pictures, codes, mean, decay, y[at])
             if opt:
                 (part * (share * self.config.path_weight * self.config.path_every)).backward()
             penalty, new_mean = penalty + part.detach() * share, new_mean + its_mean * share
         if opt:
-            if w_plus.requires_grad:
+            if w_plus.requires_grad and cut.grad is not None:
                 w_plus.backward(cut.grad)
+            penalty = ranks.share(opt, {"g/path": penalty})["g/path"]
             opt.step()
         return penalty, new_mean
 
@@ -269,6 +316,11 @@ class Gan(nn.Module):
             self.g,
             ema_beta(config.batch, config.ema_images, (i + 1) * config.batch, config.ema_ramp),
         )
+
+
+def cut_noise(noise: str | Sequence[Tensor], at: Places) -> str | list[Tensor]:
+    """The noise of some places of what draw_noise gave."""
+    return noise if isinstance(noise, str) else [layer[at] for layer in noise]
 
 
 @contextmanager

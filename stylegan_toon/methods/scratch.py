@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from stylegan_toon.methods.gan import Gan, GanConfig
+from stylegan_toon.methods.gan import Gan, GanConfig, Places, cut_noise
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator
 
@@ -30,16 +30,21 @@ class Scratch(nn.Module):
 
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
         """One step of D and one of G on batch["photo"] [N, 3, R, R] in [-1, 1]."""
-        real, gan = batch["photo"], self.gan
+        gan, n = self.gan, len(batch["photo"])
+        mine = gan.mine(n)
+        real = batch["photo"][mine]
         with torch.no_grad():
-            fake = gan.g.synthesis(gan.draw_w(len(real)), gan.noise)[-1]
+            fake = gan.g.synthesis(gan.draw_w(n, mine), gan.draw_noise(n, mine))[-1]
         losses = gan.step_d(real, fake, opt["d"], i)
 
-        def adversarial(w_plus: Tensor, at: Tensor | slice) -> tuple[Tensor, dict[str, Tensor]]:
-            loss = gan.loss_g(gan.g.synthesis(w_plus, gan.noise)[-1], real[at], i)
+        w_plus, noise, views = gan.draw_w(n, mine), gan.draw_noise(n, mine), gan.draw_views(n, mine)
+
+        def adversarial(codes: Tensor, at: Places) -> tuple[Tensor, dict[str, Tensor]]:
+            pictures = gan.g.synthesis(codes, cut_noise(noise, at))[-1]
+            loss = gan.loss_g(pictures, real[at], i, [view[at] for view in views])
             return loss, {"g": loss}
 
-        losses |= gan.step_g(gan.draw_w(len(real)), adversarial, opt["g"])
+        losses |= gan.step_g(w_plus, adversarial, opt["g"])
         losses |= gan.step_path(opt["g"], i)
         gan.average(i)
         return losses

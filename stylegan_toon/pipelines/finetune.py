@@ -32,6 +32,7 @@ from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.freeze import trained_parameters
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latent_files import mapping_digest
+from stylegan_toon.training import ranks
 from stylegan_toon.training.log import log
 from stylegan_toon.training.loop import Run, train
 
@@ -220,9 +221,10 @@ def finetune_generator(
         plain.load_state_dict(fold(g.state_dict()))
         return blend(module.source, plain, method.blend)
 
-    judge = kid_judge(pictures, method.batch, where, as_shipped)
+    first = ranks.rank() == 0  # it alone looks
+    judge = kid_judge(pictures, method.batch, where, as_shipped) if first else None
     score = structure_score(module.source)
-    events = Events(run.out) if tensorboard else None
+    events = Events(run.out) if tensorboard and first else None
     grids = gan_look(module.gan, run.out, meta, source_row, method.freeze_mapping, judge, pack)
 
     def look(done: int) -> Mapping[str, float]:
@@ -248,6 +250,8 @@ def finetune_generator(
         look,
         about,
     )
+    if not first:
+        return run.out
     best = load_generator(run.out / "best.safetensors", where, [Path(opened.source)])
     log(run.out, {"step": done, **find_copies(best, pictures, run.out, where, method.batch)})
     page = write_report(run.out)

@@ -161,6 +161,7 @@ class Inverter:
                     "face and needs more steps; train-encoder makes one"
                 )
                 return self.source.centre().expand(len(photos), self.source.config.n_layers, -1)
+            check_encoder(self._encoder, self.source)
         with torch.no_grad():
             return self._encoder(photos)
 

@@ -42,10 +42,12 @@ LOOKS = (1, 2, 4, 8, 14, 20)  # twentieths of a run at which figures are taken: 
 FOUND = 0.8  # identity and landmarks are taken where a face is found in so many of the target's pictures
 SCORE = 0.7
 POINTS = 200  # pairs for landmarks
-FREEZE = 2  # resolutions frozen, and compared by the structure loss: 4x4 and 8x8
+FREEZE = 2  # resolutions frozen: 4x4 and 8x8
+# The paper's weight and layers. What FreezeSG freezes it also draws as the source does, so that only layers above
+# the frozen ones can differ, and count.
+STRUCTURE = {"structure_weight": 1.0, "structure_layers": FREEZE + 1}
 ADA = {"ada_p": 0.2, "ada_target": 0.6, "ada_images": 20_000}
 SG = {"freeze_g": FREEZE, "freeze_sg": FREEZE}
-STRUCTURE = {"structure_weight": 1.0, "structure_layers": FREEZE}
 # What each way changes in NAIVE. The first six are the core, which is always complete.
 NAIVE: dict[str, Any] = {
     "freeze_mapping": False, "freeze_g": 0, "freeze_sg": 0, "freeze_d": 0, "structure_weight": 0.0,

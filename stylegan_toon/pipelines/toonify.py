@@ -63,7 +63,7 @@ class Toonifier(Inverter):
             exact, detector, insightface_root, encoder: as Inverter.
         Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
         """
-        super().__init__(source, device, report, exact, detector, insightface_root, encoder=encoder)
+        super().__init__(source, device, report, exact, detector, insightface_root, encoder)
         parents = [find_model(source)]  # of a style file, most often
         self._child, _, made = self._open("style", style, "generator", build_generator, parents)
         self.style_checkpoint = made

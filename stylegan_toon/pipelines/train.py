@@ -17,6 +17,7 @@ from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.grow import grow_discriminator, grow_generator
+from stylegan_toon.training import ranks
 from stylegan_toon.training.loop import Run, train
 
 
@@ -72,7 +73,7 @@ def train_generator(
             module.gan,
             run.out,
             {"program": __version__, "pictures": seen},
-            judge=kid_judge(pictures, method.batch, where),
+            judge=None if ranks.rank() else kid_judge(pictures, method.batch, where),
         ),
         about_run(
             module.gan, training_pictures=len(pictures), grown_from=grow, started_from=start, seen_before=seen

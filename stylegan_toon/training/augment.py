@@ -5,6 +5,7 @@ Source: Karras et al. 2020, arXiv 2006.06676. Deviation: pictures are resampled 
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -27,21 +28,21 @@ class Augment(nn.Module):
         self.register_buffer("p", torch.tensor(float(p)))
         self.register_buffer("signs", torch.zeros(2))  # sum of signs, how many
 
-    def forward(self, x: Tensor) -> Tensor:
+    def draw(self, n: int) -> list[Tensor]:
+        """What happens to n pictures: warps [n, 3, 3] and colour maps [n, 4, 4]; nothing at p = 0."""
         p = float(self.p)
-        if p == 0:
-            return x
-        return recolour(
-            warp(x, warp_matrices(len(x), p).to(x.device)), colour_matrices(len(x), p).to(x.device)
-        )
+        return [make(n, p).to(self.p.device) for make in (warp_matrices, colour_matrices)] if p else []
 
-    def update(self, real_scores: Tensor, i: int) -> None:
-        """Count the signs of D(real) [N]; at every `every`-th step i move p towards the target."""
+    def forward(self, x: Tensor, drawn: Sequence[Tensor] | None = None) -> Tensor:
+        """drawn: as draw gave it, for these pictures; None draws anew."""
+        drawn = self.draw(len(x)) if drawn is None else drawn
+        return recolour(warp(x, drawn[0]), drawn[1]) if drawn else x
+
+    def update(self, signs: Tensor, n: int, i: int) -> None:
+        """Count the sum of the signs of n scores D(real); at every `every`-th step i move p to the target."""
         if not self.target:
             return
-        self.signs += torch.stack(
-            [real_scores.detach().float().sign().sum(), self.signs.new_tensor(len(real_scores))]
-        )
+        self.signs += torch.stack([signs.detach().float(), self.signs.new_tensor(n)])
         if (i + 1) % self.every == 0:
             step = (self.signs[0] / self.signs[1] - self.target).sign() * self.signs[1] / self.images
             self.p.copy_((self.p + step).clamp(0, 1))

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,9 @@ from tqdm import tqdm
 from stylegan_toon.checkpoint.format import TRAIN_STATE, load
 from stylegan_toon.config import to_json
 from stylegan_toon.device import free_buffers, keep_buffers, memory_used
-from stylegan_toon.errors import Interrupted, MemoryFullError, NotFiniteError, Terminated
+from stylegan_toon.errors import Interrupted, MemoryFullError, NotFiniteError, RankLostError, Terminated
 from stylegan_toon.files import write_aside
+from stylegan_toon.training import ranks
 from stylegan_toon.training.lock import hold
 from stylegan_toon.training.log import log, rewind, stuck
 from stylegan_toon.training.method import Method
@@ -73,27 +74,47 @@ def train(
             models, and returns figures for the log.
         about: what run.json says.
     Returns: the number of steps done in all; fewer than run.steps where run.patience ended it.
-    When memory runs out, the run goes back to its newest state with the batch in twice as many parts.
+    When memory runs out, the run goes back to its newest state with the batch in twice as many parts. Of
+    several processes (ranks) the first one alone writes and looks, and memory that runs out ends the run.
     Raises: RunBusyError, NotFiniteError, DiskError, ModelError (a state of other settings), MemoryFullError,
-        Interrupted and Terminated after saving.
+        RankLostError, Interrupted and Terminated after saving.
     """
     keep_buffers()
-    with hold(run.out), _signals() as caught:
-        optimizers = method.optimizers()
+    with nullcontext() if ranks.rank() else hold(run.out), _signals() as caught:
+        try:
+            return _train(method, stream, run, look, about, caught)
+        except RankLostError:
+            raise RankLostError(
+                f"another of {ranks.world()} processes ended or does not answer; {last_good(run.out)}; "
+                "the same command goes on"
+            ) from None
+
+
+def _train(
+    method: Method,
+    stream: Callable[[int], Mapping[str, Tensor]],
+    run: Run,
+    look: Callable[[int], Mapping[str, float]],
+    about: Mapping[str, Any],
+    caught: list[signal.Signals],
+) -> int:
+    optimizers = method.optimizers()
+    with ranks.first():
         start, parts = _resume(method, optimizers, run)
-        about = {**about, "seed": run.seed, "method": to_json(method.config)}
-        write_aside(run.out / "run.json", [(json.dumps(about, indent=1) + "\n").encode()])
-        if newest_state(run.out) is None:  # there is always a state to go back to, and a place to write it
-            save_state(run.out, method, optimizers, start, run.seed, parts)
-        again = start and (start % run.look_every == 0 or start >= run.steps)
-        if again and _look(look, run, start):  # the run may have ended between state and look
-            return start
-        steps = partial(_steps, method, stream, run, look, optimizers, caught)
-        done, full = steps(start, parts)
-        while full:
-            start, parts = _smaller(method, optimizers, run, done, parts)
-            done, full = _in_thread(partial(steps, start, parts))
-        return done
+        if ranks.rank() == 0:
+            about = {**about, "seed": run.seed, "method": to_json(method.config)}
+            write_aside(run.out / "run.json", [(json.dumps(about, indent=1) + "\n").encode()])
+            if newest_state(run.out) is None:  # there is always one to go back to, and a place to write it
+                save_state(run.out, method, optimizers, start, run.seed, parts)
+    again = start and (start % run.look_every == 0 or start >= run.steps)
+    if again and _look(look, run, start):  # the run may have ended between state and look
+        return start
+    steps = partial(_steps, method, stream, run, look, optimizers, caught)
+    done, full = steps(start, parts)
+    while full:
+        start, parts = _smaller(method, optimizers, run, done, parts)
+        done, full = _in_thread(partial(steps, start, parts))
+    return done
 
 
 def _steps(
@@ -107,7 +128,7 @@ def _steps(
     parts: int,
 ) -> tuple[int, bool]:
     """Run method.step from start to the end; returns the number of steps done, and whether memory ran out."""
-    began, figures = time.monotonic(), ""
+    began, figures, first = time.monotonic(), "", ranks.rank() == 0
     hidden = None if not run.quiet else True
     with tqdm(total=run.steps, initial=start, unit="step", disable=hidden, smoothing=0.05) as bar:
         for i in range(start, run.steps):
@@ -123,20 +144,23 @@ def _steps(
                 bar.set_postfix_str(
                     f"{seen:,} pictures, {memory_used() / 1e9:.1f} GB{figures}", refresh=False
                 )
-            if done % run.log_every == 0 or done == run.steps:
+            if first and (done % run.log_every == 0 or done == run.steps):
                 values = {name: round(float(value), 6) for name, value in losses.items()}
                 seconds = max(time.monotonic() - began, 1e-9)  # a clock may stand still for a step
                 rate, memory = round((done - start) / seconds, 4), round(memory_used() / 1e6)
                 entry = {"step": done, "seconds": round(seconds, 1), "rate": rate, "memory_mb": memory}
                 log(run.out, {**entry, **values})
                 figures = "".join(f", {k} {v:.3g}" for k, v in values.items() if "/" not in k)
-            stop = next(iter(caught), None)
-            if done % run.save_every == 0 or done == run.steps or stop:
+            stop = ranks.agree(next(iter(caught), 0))
+            if first and (done % run.save_every == 0 or done == run.steps or stop):
                 save_state(run.out, method, optimizers, done, run.seed, parts)
             if stop:
-                raise EXITS[stop](f"stopped after step {done}; saved in {run.out}; the same command goes on")
+                ranks.agree()  # it is saved
+                raise EXITS[signal.Signals(stop)](
+                    f"stopped after step {done}; saved in {run.out}; the same command goes on"
+                )
             if (done == run.steps or done % run.look_every == 0) and _look(look, run, done):
-                if done % run.save_every and done < run.steps:
+                if first and done % run.save_every and done < run.steps:
                     save_state(run.out, method, optimizers, done, run.seed, parts)
                 return done, False
     return max(start, run.steps), False
@@ -164,8 +188,11 @@ def _in_thread(function: Callable[[], tuple[int, bool]]) -> tuple[int, bool]:
 
 def _look(look: Callable[[int], Mapping[str, float]], run: Run, done: int) -> bool:
     """Look and log it; whether the run is to end because its figure does not fall any more."""
-    log(run.out, {"step": done, **look(done)})
-    return run.patience > 0 and stuck(run.out, run.figure, run.patience)
+    ended = False
+    if ranks.rank() == 0:
+        log(run.out, {"step": done, **look(done)})
+        ended = run.patience > 0 and stuck(run.out, run.figure, run.patience)
+    return bool(ranks.agree(ended))
 
 
 def _step(
@@ -196,7 +223,7 @@ def _smaller(
     Raises: MemoryFullError if that was tried often enough, or the method cannot.
     """
     parts *= 2
-    if parts > MOST_PARTS or not method.take_parts(parts):
+    if ranks.world() > 1 or parts > MOST_PARTS or not method.take_parts(parts):
         tried = f" with the batch in {parts // 2} parts" if parts > 2 else ""
         raise MemoryFullError(
             f"out of memory at step {i}{tried}; {last_good(run.out)}; use a smaller --batch"
@@ -217,14 +244,19 @@ def _smaller(
 
 
 def _resume(method: Method, optimizers: Mapping[str, Optimizer], run: Run) -> tuple[int, int]:
-    """Fill method and optimizers from the state that run asks for; returns its step and number of parts."""
-    sweep(run.out)
+    """Fill method and optimizers from the state that run asks for; returns its step and number of parts.
+
+    Rank 0 tidies up the folder; the others, which come after it, take what it has taken.
+    """
+    first = ranks.rank() == 0
+    if first:
+        sweep(run.out)
     found = None
-    if run.resume == "never":
+    if run.resume == "never" and first:
         forget(run.out, -1)
         for old in run.out.glob("best*.safetensors"):
             old.unlink()
-    elif run.resume == "auto":
+    elif run.resume in ("auto", "never"):
         found = open_newest(run.out) if newest_state(run.out) else None
     elif Path(run.resume).is_dir():
         found = open_newest(Path(run.resume))
@@ -233,15 +265,17 @@ def _resume(method: Method, optimizers: Mapping[str, Optimizer], run: Run) -> tu
     start, parts = 0, 1
     if found:
         path, state, passed = found
-        if run.resume == "auto" and not passed:
+        if first and run.resume == "auto" and not passed:
             trim(run.out)  # killed between the new state and the end of the oldest
         for line in passed:
             tqdm.write(f"{line}; going on from {path.name}", sys.stderr)
         fill(path, state, method, optimizers)
         start, parts = int(state.meta["step"]), int(state.meta.get("parts", 1))
         method.take_parts(parts)
-        forget(run.out, start)
-    rewind(run.out, start)
+        if first:
+            forget(run.out, start)
+    if first:
+        rewind(run.out, start)
     return start, parts
 
 
@@ -274,6 +308,7 @@ def _signals() -> Iterator[list[signal.Signals]]:
         if caught:
             raise EXITS[caught[0]]("stopped at once, without saving; the state before is kept")
         caught.append(signal.Signals(number))
+        ranks.hurry()
 
     old = {number: signal.signal(number, note) for number in EXITS}
     try:

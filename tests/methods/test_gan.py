@@ -235,7 +235,7 @@ def test_the_structure_loss_is_that_of_pictures_or_features_of_the_same_code(mon
         seen = []
         draw = method.gan.draw_w
         monkeypatch.setattr(
-            method.gan, "draw_w", lambda n, draw=draw, seen=seen: seen.append(draw(n)) or seen[-1]
+            method.gan, "draw_w", lambda n, at, draw=draw, seen=seen: seen.append(draw(n, at)) or seen[-1]
         )
         child = copy.deepcopy(method.gan.g.synthesis)
         losses = method.step(stream(0), method.optimizers(), 0)

@@ -53,13 +53,13 @@ def test_colours_keep_grey_where_only_hue_and_saturation_change():
 def test_p_rises_by_the_pictures_seen_while_d_is_too_sure_and_falls_else():
     augment = Augment(0.0, target=0.6, images=1000, every=2)
     for i in range(4):
-        augment.update(torch.ones(10), i)
+        augment.update(torch.tensor(10.0), 10, i)
     assert float(augment.p) == pytest.approx(0.04)
     for i in range(4, 6):
-        augment.update(-torch.ones(10), i)
+        augment.update(torch.tensor(-10.0), 10, i)
     assert float(augment.p) == pytest.approx(0.02)
     for i in range(6, 20):
-        augment.update(-torch.ones(10), i)
+        augment.update(torch.tensor(-10.0), 10, i)
     assert float(augment.p) == 0.0
 
 

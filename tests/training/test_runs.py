@@ -224,14 +224,16 @@ def test_large_finite_gradients_are_no_reason_to_stop(tmp_path):
 @pytest.mark.parametrize("kind", ["scratch", "freezesg", "relativistic", "near"])
 @pytest.mark.parametrize("batch, parts", [(16, 2), (16, 4), (6, 2)])
 def test_a_batch_in_parts_gives_the_step_of_the_whole_batch(kind, batch, parts):
-    """With SGD, whose step is the gradient; without random noise, which is drawn by the part."""
+    """With SGD, whose step is the gradient; noise, mixing and ADA are drawn for the whole batch."""
     results = []
     for taken in (1, parts):
         torch.manual_seed(5)
-        settings = {"batch": batch, "r1_every": 1, "path_weight": 0.0, "noise_lr": 0.0, "mixing": 1.0}
+        settings = {"batch": batch, "r1_every": 1, "path_every": 1, "ada_p": 0.5, "mixing": 1.0}
         networks = Generator(NETWORK), Discriminator(NETWORK)
         with torch.no_grad():
             networks[0].synthesis.const.add_(0.1)
+            for block in networks[0].synthesis.blocks:
+                block.conv1.noise_strength.fill_(0.3)
         if kind == "scratch":
             method = Scratch(GanConfig(**settings), *networks)
         else:
@@ -263,13 +265,11 @@ def test_the_path_length_of_a_batch_in_parts_is_compared_with_the_mean_over_all_
     assert method.take_parts(2)
     torch.manual_seed(7)
     w_plus = gan.draw_w(8)
-    lengths = []
-    for places in gan.places(8):  # the same draws, one sample's length at a time
-        codes = w_plus[places].detach().requires_grad_()
-        pictures = gan.g.synthesis(codes, "none")[-1]
-        y = torch.randn_like(pictures) / 8
-        (gradient,) = torch.autograd.grad((pictures * y).sum(), codes)
-        lengths += [float((row.square().sum(1).mean()) ** 0.5) for row in gradient]
+    codes = w_plus.detach().requires_grad_()
+    pictures = gan.g.synthesis(codes, "none")[-1]
+    y = torch.randn_like(pictures) / 8  # the same draws, one sample's length at a time
+    (gradient,) = torch.autograd.grad((pictures * y).sum(), codes)
+    lengths = [float((row.square().sum(1).mean()) ** 0.5) for row in gradient]
     mean = 0.05 + 0.01 * (sum(lengths) / 8 - 0.05)
     penalty = sum((length - mean) ** 2 for length in lengths) / 8
     torch.manual_seed(7)
