@@ -111,7 +111,7 @@ def styleclip(common: Common, text: str | None, edit: str | None, **options: Any
     names = ("engine", "neutral", "steps", "step", "space", "threshold", "clip", "identity")
     how = {name: options.pop(name) for name in names}
     order = None if text is None else Order(text, layers=options["layers"], weights=weights, **how)
-    options["faces"] = faces.faces_of(options)
+    options["faces"] = faces.faces_of(options, common.seed)
     options |= {"device": common.device, "seed": common.seed, "report": common.report}
     written, about = edit_by_text(order, ready=edit, **options)
     for path in written:

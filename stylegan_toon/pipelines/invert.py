@@ -152,7 +152,6 @@ class Inverter:
         if self._encoder is None:
             try:
                 self._encoder, *_ = self._open("encoder", self._encoder_name, "encoder", build_encoder)
-                check_encoder(self._encoder, self.source)
             except ModelError:
                 if not steps or self._must_encode:
                     raise

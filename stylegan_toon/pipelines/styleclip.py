@@ -99,7 +99,7 @@ class Student:
             raise UsageError("insightface's network passes no gradients; take mobileface or arcface-ir-se50")
         self.family, self.order, self.seed, self.psi = family, order, seed, psi
         self.layers = parse_layers(order.layers, family.source.config.n_layers)
-        device = family.toonifier.device
+        device = family.source.w_mean.device
         self.clip: Clip = open_clip(order.clip, device, family.report)
         here = irse.NAME if pretrained_file(irse.FILE) else "mobileface"
         self.identity = order.identity or here
@@ -118,7 +118,7 @@ class Student:
         """
         order, began = self.order, time.perf_counter()
         of = len(codes.names) if order.engine == "optimize" else BATCH
-        steps = f"{self.steps} steps of {of} on {self.family.toonifier.device.type}"
+        steps = f"{self.steps} steps of {of} on {self.family.source.w_mean.device.type}"
         self.family.report(f"{order.engine}: {steps}, identity by {self.identity}")
         edit = moved = None
         if order.engine == "optimize":
@@ -143,7 +143,7 @@ class Student:
         numbers = range(g.config.n_layers)
         groups = tuple(name for name, part in GROUPS.items() if {*numbers[part]} & {*self.layers})
         torch.manual_seed(self.seed)
-        network = new_mapper(g, groups, order.step).to(self.family.toonifier.device)
+        network = new_mapper(g, groups, order.step).to(self.family.source.w_mean.device)
         weights = order.weights
         config = Config(
             order.text, order.neutral, BATCH, clip=order.clip or "", identity=self.identity,
@@ -264,7 +264,7 @@ def edit_by_text(
                 out, "" if name == source else f"-{Path(name).name}", codes.names, pairs[name]
             )
     goal = student.goal if student else None
-    scores = {name: scored(*pair, text, goal, family.toonifier.device) for name, pair in pairs.items()}
+    scores = {name: scored(*pair, text, goal, family.source.w_mean.device) for name, pair in pairs.items()}
     sheet = torch.stack([side[:ROWS] for pair in pairs.values() for side in pair], 1).flatten(0, 1)
     picture = out / f"{stem}.png"
     note = {**about, "faces": codes.names[:ROWS]}
