@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from torch.optim import Adam
+from torch.optim import SGD
 
 from stylegan_toon.methods.text_goal import Goal, spread
 from stylegan_toon.stylegan2.edits import affines
@@ -37,7 +37,8 @@ def find_direction(
         space: one of SPACES.
         threshold: 0 to 1; what is below this part of the largest number, in units of the spread, is set to 0.
         layers: which of w_plus, and the styles made of them, may change; None is all.
-        lr: in units of the spread, too.
+        lr: the root mean square of a step, in units of the spread, too. Steps are of one length and go down
+            the gradient, averaged over ten or so; Adam would move channels that matter little as far as others.
         tell: called after every step.
     Draws from torch's generator. Raises: ValueError for another space.
     """
@@ -50,7 +51,8 @@ def find_direction(
     else:
         units["w_plus"][[i for i in range(g.config.n_layers) if i not in allowed]] = 0
     way = {name: torch.zeros_like(unit).requires_grad_() for name, unit in units.items()}
-    optimizer = Adam(way.values(), lr, (0.9, 0.99))
+    count = sum(part.numel() for part in way.values())
+    optimizer = SGD(way.values(), lr, 0.9, dampening=0.9)
     for w_plus in batches:
         with torch.no_grad():
             before = g.synthesis(w_plus, "none")[-1]
@@ -59,6 +61,10 @@ def find_direction(
         losses = goal(after, before, moved.expand(len(w_plus), 1, -1))
         optimizer.zero_grad()
         losses["loss"].mean().backward()
+        size = torch.stack([part.grad.norm() for part in way.values() if part.grad is not None]).norm()
+        for part in way.values():
+            if part.grad is not None:
+                part.grad *= count**0.5 / size.clamp(min=1e-12)
         optimizer.step()
         tell()
     with torch.no_grad():
