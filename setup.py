@@ -19,6 +19,6 @@ setup(
             "*.txt",
             "LICENSE*",
             "*.png",
-        ],  # fmt: skip
+        ],
     },
 )

@@ -38,7 +38,7 @@ def find_direction(
         threshold: 0 to 1; what is below this part of the largest number, in units of the spread, is set to 0.
         layers: which of w_plus, and the styles made of them, may change; None is all.
         lr: the root mean square of a step, in units of the spread, too. Steps are of one length and go down
-            the gradient, averaged over ten or so; Adam would move channels that matter little as far as others.
+            the gradient, averaged over ten or so; Adam would move channels that matter little as far.
         tell: called after every step.
     Draws from torch's generator. Raises: ValueError for another space.
     """
