@@ -60,9 +60,9 @@ from stylegan_toon.cli.common import Common, toon_command
     metavar="NAME|FILE",
     help="mobileface or arcface-ir-se50. Default: the second if it is here.",
 )
-@click.option("--identity-weight", type=click.FloatRange(0), default=0.1, show_default=True)
+@click.option("--identity-weight", type=click.FloatRange(0), default=0.5, show_default=True)
 @click.option(
-    "--step-weight", type=click.FloatRange(0), default=0.8, show_default=True, help="Of the step's square."
+    "--step-weight", type=click.FloatRange(0), default=0.1, show_default=True, help="Of the step's square."
 )
 @click.option(
     "--step", type=click.FloatRange(0), default=0.1, show_default=True, help="Of a mapper's output."

@@ -28,8 +28,8 @@ class Config:
     betas: tuple[float, float] = (0.9, 0.99)
     clip: str = ""
     identity: str = "mobileface"
-    identity_weight: float = 0.1
-    step_weight: float = 0.8
+    identity_weight: float = 0.5
+    step_weight: float = 0.1
     views: int = 2
     step: float = 0.1
     layers: tuple[int, ...] = ()

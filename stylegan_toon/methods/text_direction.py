@@ -27,7 +27,7 @@ def find_direction(
     space: str = "s",
     threshold: float = 0.1,
     layers: Iterable[int] | None = None,
-    lr: float = 0.05,
+    lr: float = 0.02,
     tell: Callable[[], object] = lambda: None,
 ) -> dict[str, Tensor]:
     """The tensors of an edit file, of strength 1.

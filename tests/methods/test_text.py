@@ -171,14 +171,16 @@ def test_optimising_moves_codes_to_the_text_within_the_free_layers():
 def test_a_direction_moves_other_faces_to_the_text(space):
     torch.manual_seed(2)
     g, made = generator(), goal()
-    found = find_direction(g, [codes(g, 4, i) for i in range(20)], made, space, 0.3, [0, 1, 2, 4, 5, 6])
+    found = find_direction(
+        g, [codes(g, 4, i) for i in range(20)], made, space, 0.1, [0, 1, 2, 4, 5, 6], lr=0.1
+    )
     new = codes(g, 16, 99)
     edit, other = Edit("x", "direction", found), []
     for _ in range(8):
         signs = {name: part.abs() * torch.randn_like(part).sign() for name, part in found.items()}
         other.append(says(made, *apply_edit(g, new, Edit("x", "direction", signs), 1)))
     start = says(made, g, new)
-    assert says(made, *apply_edit(g, new, edit, 1)) - start > 1.5 * max(0.01, max(other) - start)
+    assert says(made, *apply_edit(g, new, edit, 1)) > max(start + 0.01, *other)
     if space == "w+":
         parts = [found["w_plus"] / spread(g)]
         assert not parts[0][[3, 7]].any()
@@ -189,7 +191,7 @@ def test_a_direction_moves_other_faces_to_the_text(space):
         assert "s.blocks.2.conv0" not in found
     whole = torch.cat([part.flatten() for part in parts])
     kept = whole[whole != 0].abs()
-    assert float(kept.min()) >= 0.299 * float(kept.max()) and len(kept) > 0
+    assert float(kept.min()) >= 0.099 * float(kept.max()) and len(kept) > 0
     with pytest.raises(ValueError, match="space must be one of"):
         find_direction(g, [], made, "z")
 
