@@ -462,7 +462,9 @@ def augment(
     rows = [torch.stack([turn.cos() * size * flip, -turn.sin() * size, shift[:, 0]], 1),
             torch.stack([turn.sin() * size * flip, turn.cos() * size, shift[:, 1]], 1)]  # fmt: skip
     grid = F.affine_grid(torch.stack(rows, 1), [n, 3, 64, 64], align_corners=False)
-    y = resample(x.float() / 127.5 - 1, grid, points * 2 - 1, moods.clamp(min=0), far)
+    x, moved = x.float() / 127.5 - 1, far > 0
+    y = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    y[moved] = resample(x[moved], grid[moved], points[moved] * 2 - 1, moods[moved], far[moved])
 
     def some(p: float) -> torch.Tensor:
         return (torch.rand(n, 1, 1, 1) < p).float()

@@ -72,8 +72,8 @@ class ClipTraining(nn.Module):
 
         Args:
             batch: picture [N, 3, S, S] in [-1, 1]; label [N, G], -1 unknown; text [sum of sizes + M, T],
-                tokens of the prompts and then of captions for the first M pictures; wrong [M, M], which picture is
-                contradicted by which caption; perhaps keep, the patches that are looked at.
+                tokens of the prompts and then of captions for the first M pictures; wrong [M, M], which
+                picture is contradicted by which caption; perhaps keep, the patches that are looked at.
         """
         config, net = self.config, self.net
         for group in (group for one in opt.values() for group in one.param_groups):

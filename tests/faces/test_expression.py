@@ -17,7 +17,7 @@ def dot(at: tuple[float, float]) -> torch.Tensor:
 
 
 def centre(x: torch.Tensor) -> torch.Tensor:
-    weight = (x[0, 0] + 1).clamp(min=0)
+    weight = x[0, 0].clamp(min=0)  # the spot's, and not that of the opened mouth, which is dark
     return (IDENTITY[0] * weight[..., None]).sum((0, 1)) / weight.sum()
 
 

@@ -16,8 +16,9 @@ from stylegan_toon.checkpoint.importers.clip import BEGIN, END, from_clip, to_cl
 from stylegan_toon.config import to_json
 from stylegan_toon.errors import MissingPartError, ModelError, UsageError
 from stylegan_toon.features import compat
-from stylegan_toon.features.clip import CLIP, MEAN, STD, Clip, Config, build_clip, load_clip
+from stylegan_toon.features.clip import CLIP, MEAN, STD, Clip, Config, build_clip, load_clip, read_clip
 from stylegan_toon.features.clip_words import BytePairs, Words
+from stylegan_toon.paths import pretrained_file
 
 TINY = Config(
     embed=8, size=16, patch=8, width=64, layers=1, text_width=64, text_layers=2, context=12, tokens=40
@@ -265,9 +266,7 @@ def test_a_small_model_in_openais_layout_reads_its_words_as_before(tmp_path: Pat
 
 def test_clip_load_of_clip_anytorch_opens_the_model_that_ships(tmp_path: Path) -> None:
     theirs = pytest.importorskip("clip", exc_type=ImportError)
-    from stylegan_toon.pipelines.convert import convert
-
-    convert("pretrained/clip-faces.safetensors", tmp_path / "clip-faces.pt", to="clip")
+    torch.save(to_clip(read_clip(pretrained_file("clip-faces.safetensors"))), tmp_path / "clip-faces.pt")
     model, _ = theirs.load(str(tmp_path / "clip-faces.pt"), device="cpu")
     ours, texts = load_clip(), ["a really sad face", "a photo of a happy man with black hair and glasses"]
     found = torch.nn.functional.normalize(model.encode_text(theirs.tokenize(texts)).detach())
