@@ -3,9 +3,9 @@
     python benchmarks/text_edits.py [--word sad --word angry --word happy] [--engine mapper ...]
         [--seeds 0-199] [--style storybook --style avatar] [--ready] [--steps N] [--clip NAME|FILE]
 
-Every engine learns "a really WORD face" on the source; --ready takes the edit called WORD instead. It is
-applied at its own strength to faces of seeds (for optimize to --optimized of them), drawn by the source and
-each style.
+Every engine learns "a really WORD face" on the source, against the same sentence with the other moods;
+--ready takes the edit called WORD instead. It is applied at its own strength to faces of seeds (for optimize
+to --optimized of them), drawn by the source and each style.
 
 - rises, rise: the share of faces whose probability of the expression rises by the emotion network, which is
   in no loss, and the median rise.
@@ -40,11 +40,12 @@ from stylegan_toon.features.emotion import EXPRESSIONS, load_emotion
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.images import to_uint8
 from stylegan_toon.pipelines.codes import Codes, Family
-from stylegan_toon.pipelines.styleclip import ENGINES, NEUTRAL, Order, Student, find_edit, mood_of
+from stylegan_toon.pipelines.styleclip import ENGINES, Order, Student, find_edit, mood_of
 from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit, save_edit
 from stylegan_toon.stylegan2.generator import Generator
 
 GALLERY = 50
+MOODS = ("sad", "angry", "happy", "surprised")
 
 
 def interval(values: list[float], of: Callable[[np.ndarray], float]) -> list[float]:
@@ -143,6 +144,12 @@ def random_step(before: Tensor, after: Tensor) -> Tensor:
     return before + way / way.norm(dim=2, keepdim=True) * (after - before).norm(dim=2, keepdim=True)
 
 
+def neutral(given: argparse.Namespace, word: str) -> tuple[str, ...]:
+    """What was given, or the other moods."""
+    others = tuple(f"a really {mood} face" for mood in MOODS if mood != word)
+    return tuple(given.neutral) or others
+
+
 def measure(given: argparse.Namespace, judges: Judges, word: str, engine: str, out: Path) -> dict[str, Any]:
     family, codes, text = judges.family, judges.codes, f"a really {word} face"
     mood = mood_of(text)
@@ -155,7 +162,7 @@ def measure(given: argparse.Namespace, judges: Judges, word: str, engine: str, o
         edit = load_edit(path)
         report |= {"edit": path.name, "bytes": path.stat().st_size, "engine": edit.kind}
     else:
-        order = Order(text, engine, given.neutral, given.steps, given.groups, clip=given.clip)
+        order = Order(text, engine, neutral(given, word), given.steps, given.groups, clip=given.clip)
         student = Student(family, order)
         count = given.optimized if engine == "optimize" else len(codes.names)
         codes = Codes(codes.names[:count], codes.w_plus[:count])
@@ -196,14 +203,18 @@ def main() -> None:
     parser.add_argument("--optimized", type=int, default=24, help="faces for optimize")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--groups", default="all")
-    parser.add_argument("--neutral", default=NEUTRAL)
+    parser.add_argument("--neutral", action="append", default=[])
     parser.add_argument("--clip")
     parser.add_argument("--run", type=Path, help="where mappers' runs go; a run there is gone on with")
     given = parser.parse_args()
     family = Family(given.source, given.style, device="cpu", report=lambda text: print(text, file=sys.stderr))
     judges = Judges(family, family.gather([given.seeds]))
     engines = ["ready"] if given.ready else given.engine or list(ENGINES)
-    report: dict[str, Any] = {"torch": torch.__version__, "seeds": given.seeds, "neutral": given.neutral}
+    report: dict[str, Any] = {
+        "torch": torch.__version__,
+        "seeds": given.seeds,
+        "neutral": given.neutral or "others",
+    }
     report |= {"threads": torch.get_num_threads(), "groups": given.groups, "measured": []}
     with tempfile.TemporaryDirectory() as folder:
         for word in given.word or ["sad", "angry", "happy"]:

@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# Makes the ready edits of pretrained/edits/, sad, angry and happy, with the small text model that ships: one direction
-# each, a few kB, that any style of the source takes. Two CPU cores take about a minute an edit.
+# Makes the ready edits of pretrained/edits/, sad, angry and happy, with the small text model that ships: a direction
+# each, a few kB, against the other moods.
 #
 #     tools/make_edits.sh [OUT]
 #
-# OUT/WORD/ gets pictures of before | after, on the source and two styles, with the scores on stderr. Look at them.
+# OUT/WORD/ gets a picture of before | after, on the source and two styles; the scores go to stderr. Look at them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-out/edits}
 toon=${TOON:-stylegan-toon}
 mkdir -p pretrained/edits
 for word in sad angry happy; do
-    $toon styleclip --text "a really $word face" --neutral "${NEUTRAL:-a face}" --engine "${ENGINE:-direction}" \
-        --clip clip-faces --identity mobileface --steps "${STEPS:-60}" --groups "${GROUPS_FREE:-coarse,medium}" \
-        --seeds 0-7 --style storybook --style avatar --out "$out/$word" ${EXTRA:-}
-    cp "$out/$word/a-really-$word-face".*.safetensors "pretrained/edits/"
-    for file in "pretrained/edits/a-really-$word-face".*; do
-        mv "$file" "pretrained/edits/$word.${file##*face.}"
+    others=()
+    for other in sad angry happy surprised; do
+        [ "$other" = "$word" ] || others+=(--neutral "a really $other face")
     done
+    $toon styleclip --text "a really $word face" "${others[@]}" --engine direction --clip clip-faces \
+        --identity mobileface --groups coarse,medium --steps "${STEPS:-40}" --seeds 0-7 --style storybook --style avatar \
+        --out "$out/$word"
+    cp "$out/$word/a-really-$word-face.edit.safetensors" "pretrained/edits/$word.edit.safetensors"
 done

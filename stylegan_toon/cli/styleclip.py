@@ -25,9 +25,10 @@ from stylegan_toon.cli.common import Common, toon_command
 )
 @click.option(
     "--neutral",
-    default="a face",
+    multiple=True,
+    default=["a face"],
     show_default=True,
-    help='What the text is compared to; "" takes the plain cosine.',
+    help='What the text is compared to; repeatable, for a mean; "" takes the plain cosine.',
 )
 @click.option(
     "--steps",

@@ -7,8 +7,8 @@ from torch import Tensor
 def text_direction(wanted: Tensor, neutral: Tensor | None = None) -> Tensor:
     """Where a text points in CLIP's space: the unit vector from a neutral text to it; without one, itself.
 
-    wanted, neutral: [E] of length 1. Texts of one small model lie so close together that their cosines with
-    a picture say little, and their difference says what the text adds.
+    wanted: [E] of length 1; neutral: [E], a text's or the mean of several. Texts of one small model lie so
+    close together that their cosines with a picture say little, and their difference says what the text adds.
     Source: Gal et al. 2021, arXiv 2108.00946, eq. 2 (the direction between texts).
     """
     return wanted if neutral is None else F.normalize(wanted - neutral, dim=0)

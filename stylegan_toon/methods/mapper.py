@@ -22,7 +22,7 @@ class Config:
     """What the goal was made of stands here, too, so that a run of another text is not gone on with."""
 
     text: str
-    neutral: str = ""
+    neutral: tuple[str, ...] = ()
     batch: int = 8
     lr: float = 0.5  # the layers' own multiplier makes it 0.005
     betas: tuple[float, float] = (0.9, 0.99)

@@ -5,7 +5,7 @@ of a picture, lit and turned a little, as a small one is easily fooled by a sing
 difference of two.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,23 +40,23 @@ class Goal:
         self,
         clip: Clip,
         text: str,
-        neutral: str | None,
+        neutral: Sequence[str],
         embed: Callable[[Tensor], Tensor],
         weights: Weights | None = None,
     ):
         """Read the texts.
 
         Args:
-            neutral: what the text is compared to, such as "a face"; None leaves the text alone.
+            neutral: what the text is compared to, such as "a face", or what it is not; none leaves it alone.
             embed: aligned pictures [N, 3, H, H] to identity embeddings [N, F] of length 1, with gradients.
         Raises: UsageError for a text that CLIP cannot read.
         """
         self.weights = weights or Weights()
         self._clip, self._embed = clip, embed
         with torch.no_grad():
-            texts = clip.text([text] if neutral is None else [text, neutral])
+            texts = clip.text([text, *neutral])
         self._text = texts[0]
-        self._direction = text_direction(*texts)
+        self._direction = text_direction(texts[0], texts[1:].mean(0) if neutral else None)
 
     def __call__(self, after: Tensor, before: Tensor, step: Tensor) -> dict[str, Tensor]:
         """The losses [N] of edited faces, weighted, and their sum as "loss"; draws from torch's generator.

@@ -37,7 +37,7 @@ from stylegan_toon.training.loop import Run, train
 ENGINES = ("mapper", "optimize", "direction")
 STEPS = {"mapper": (350, 2000), "optimize": (60, 200), "direction": (40, 100)}  # on a CPU, on a GPU
 BATCH = 8
-NEUTRAL = "a face"
+NEUTRAL = ("a face",)
 STYLE = "storybook"  # also drawn with, where no style is named and the source is its own
 ROWS = 16  # faces in the grid
 EDITS = "edits"  # the folder of ready edits, in each of pretrained_dirs()
@@ -55,14 +55,14 @@ MOODS = {  # beginnings of words, for each expression that the judge knows
 class Order:
     """What is to be learnt, and how.
 
-    neutral: what the text is compared to; "" compares it to nothing. steps: None is what fits. layers: which
-    of w_plus may change. step: how much of its networks' output a mapper adds. space, threshold: as
-    find_direction. clip: as open_clip. identity: as choose_identity; None takes what is here.
+    neutral: what the text is compared to, the mean of several; "" is left out. steps: None is what fits.
+    layers: which of w_plus may change. step: how much of its networks' output a mapper adds. space, threshold:
+    as find_direction. clip: as open_clip. identity: as choose_identity; None takes what is here.
     """
 
     text: str
     engine: str = "mapper"
-    neutral: str = NEUTRAL
+    neutral: tuple[str, ...] = NEUTRAL
     steps: int | None = None
     layers: str = "all"
     step: float = 0.1
@@ -104,7 +104,8 @@ class Student:
         here = irse.NAME if pretrained_file(irse.FILE) else "mobileface"
         self.identity = order.identity or here
         embed = choose_identity(self.identity, device=device)
-        self.goal = Goal(self.clip, order.text, order.neutral or None, embed, order.weights)
+        self.neutral = tuple(text for text in order.neutral if text)
+        self.goal = Goal(self.clip, order.text, self.neutral, embed, order.weights)
         self.steps = STEPS[order.engine][device.type != "cpu"] if order.steps is None else order.steps
 
     def learn(self, codes: Codes, out: Path, resume: str = "auto", trained_on: Sequence[str] = ()) -> Learnt:
@@ -146,7 +147,7 @@ class Student:
         network = new_mapper(g, groups, order.step).to(self.family.source.w_mean.device)
         weights = order.weights
         config = Config(
-            order.text, order.neutral, BATCH, clip=order.clip or "", identity=self.identity,
+            order.text, self.neutral, BATCH, clip=order.clip or "", identity=self.identity,
             identity_weight=weights.identity, step_weight=weights.step, views=weights.views, step=order.step,
             layers=tuple(self.layers), parent=weights_digest(self.family.checkpoint), psi=self.psi,
             trained_on=tuple(trained_on),
@@ -180,7 +181,12 @@ class Student:
 
     def _about(self) -> dict[str, Any]:
         order, weights = self.order, self.order.weights
-        about = {"text": order.text, "neutral": order.neutral, "steps": self.steps, "layers": self.layers}
+        about = {
+            "text": order.text,
+            "neutral": list(self.neutral),
+            "steps": self.steps,
+            "layers": self.layers,
+        }
         about |= {"clip": str(order.clip or ""), "identity": self.identity}
         return about | {"identity_weight": weights.identity, "step_weight": weights.step}
 

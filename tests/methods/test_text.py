@@ -32,7 +32,7 @@ def generator():
 
 def goal(**weights):
     settings = {"identity": 0.05, "step": 0.01, "views": 1} | weights
-    return Goal(tiny_clip.clip(), "a really sad face", "a face", embed, Weights(**settings))
+    return Goal(tiny_clip.clip(), "a really sad face", ["a face"], embed, Weights(**settings))
 
 
 def codes(g, n, seed=1):
@@ -41,14 +41,15 @@ def codes(g, n, seed=1):
 
 def test_the_goal_is_the_sum_of_what_clip_identity_and_step_say():
     clip = tiny_clip.clip()
-    made = Goal(clip, "a sad face", "a face", embed, Weights(0.3, 0.7, 2))
+    made = Goal(clip, "a sad face", ["a face", "a red face"], embed, Weights(0.3, 0.7, 2))
     after, before, step = torch.rand(2, 3, 20, 20), torch.rand(2, 3, 20, 20), torch.randn(2, 4, 5)
     torch.manual_seed(4)
     losses = made(after, before, step)
     torch.manual_seed(4)
     seen = clip.image(cut_outs(after, 2)).double().numpy()
-    sad, neutral = clip.text(["a sad face", "a face"]).double().numpy()
-    way = (sad - neutral) / ((sad - neutral) ** 2).sum() ** 0.5
+    sad, *neutral = clip.text(["a sad face", "a face", "a red face"]).double().numpy()
+    way = sad - (neutral[0] + neutral[1]) / 2
+    way = way / (way**2).sum() ** 0.5
     for n in range(2):
         text = 1 - (seen[n] @ way + seen[2 + n] @ way) / 2
         identity = 0.3 * (1 - float(embed(after)[n] @ embed(before)[n]))
@@ -57,7 +58,7 @@ def test_the_goal_is_the_sum_of_what_clip_identity_and_step_say():
         assert float(losses["loss"][n]) == pytest.approx(text + identity + square, abs=1e-5)
     cosines = clip.image(after).double().numpy() @ sad
     assert made.similarity(after).tolist() == pytest.approx(cosines.tolist(), abs=1e-6)
-    plain = Goal(clip, "a sad face", None, embed, Weights(0, 0, 1))
+    plain = Goal(clip, "a sad face", [], embed, Weights(0, 0, 1))
     torch.manual_seed(4)
     text = plain(after, before, step)["loss"]
     torch.manual_seed(4)
@@ -66,7 +67,7 @@ def test_the_goal_is_the_sum_of_what_clip_identity_and_step_say():
 
 def test_words_that_clip_never_saw_are_refused():
     with pytest.raises(UsageError, match='"cyberpunk" is not a word'):
-        Goal(tiny_clip.clip(), "a cyberpunk face", "a face", embed)
+        Goal(tiny_clip.clip(), "a cyberpunk face", ["a face"], embed)
 
 
 def test_cut_outs_differ_keep_what_is_plain_and_pass_gradients_to_all_of_a_picture():
@@ -92,7 +93,7 @@ def training(g=None, **changes):
     made = new_mapper(g, ("coarse", "medium"))
     weights = {"identity": 0.01, "step": 0.001}
     return MapperTraining(
-        Config("a really sad face", "a face", 4, **changes), made, g, goal(**weights), [0, 1, 4, 5, 6]
+        Config("a really sad face", ("a face",), 4, **changes), made, g, goal(**weights), [0, 1, 4, 5, 6]
     )
 
 

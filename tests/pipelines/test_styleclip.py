@@ -99,7 +99,7 @@ def test_a_text_becomes_an_edit_that_edit_applies_as_well(toon, tmp_path, networ
     assert (edit.kind, edit.meta["text"], edit.meta["neutral"], edit.meta["layers"]) == (
         engine,
         SAD,
-        "a face",
+        ["a face"],
         [0, 1, 2, 3, 6],
     )
     strips = cells(tmp_path / f"out/{STEM}.png")
