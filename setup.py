@@ -11,6 +11,14 @@ setup(
     package_data={
         "cuda_ops": ["csrc/*"],
         "stylegan_toon": ["samples/*.zip", "samples/README.md"],
-        "stylegan_toon.pretrained": ["*.safetensors", "*.onnx", "*.md", "*.txt", "LICENSE*", "*.png"],
+        "stylegan_toon.pretrained": [
+            "*.safetensors",
+            "edits/*.safetensors",
+            "*.onnx",
+            "*.md",
+            "*.txt",
+            "LICENSE*",
+            "*.png",
+        ],
     },
 )

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "generate": ("stylegan_toon.cli.generate:generate", "Draw pictures with a model."),
     "invert": ("stylegan_toon.cli.invert:invert", "Find the latent codes of the faces in photos."),
     "replay": ("stylegan_toon.cli.replay:replay", "Make a picture again from what it says of itself."),
+    "styleclip": ("stylegan_toon.cli.styleclip:styleclip", "Edit faces by a text: before | after."),
     "edit": ("stylegan_toon.cli.edit:edit", "Apply an edit file to faces: before | after."),
     "mix": ("stylegan_toon.cli.mix:mix", "Mix faces: some layers from one, the rest from another."),
     "interpolate": ("stylegan_toon.cli.interpolate:interpolate", "Walk from face to face: GIF, WebP, MP4."),

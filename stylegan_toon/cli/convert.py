@@ -9,6 +9,7 @@ from stylegan_toon.cli.common import Common, toon_command
     "stylegan-toon convert 550000.pt ffhq.safetensors",
     "stylegan-toon convert network-snapshot-000500.pkl pretrained/ --half",
     "stylegan-toon convert storybook.safetensors storybook.pt --to rosinality",
+    "stylegan-toon convert pretrained/clip-faces.safetensors clip-faces.pt --to clip",
 )
 @click.argument("source", type=click.Path())
 @click.argument("dest", type=click.Path())
@@ -22,10 +23,10 @@ from stylegan_toon.cli.common import Common, toon_command
 )
 @click.option(
     "--to",
-    type=click.Choice(["stylegan-toon", "style", "rosinality"]),
+    type=click.Choice(["stylegan-toon", "style", "rosinality", "clip"]),
     default="stylegan-toon",
     show_default=True,
-    help="What to write: whole networks, a style file as it is, or one .pt for rosinality's programs.",
+    help="Write whole networks, a style file as it is, or one .pt for rosinality's programs or clip.load.",
 )
 def convert(
     common: Common, source: str, dest: str, half: bool, no_noise: bool, meta: tuple[str, ...], to: str

@@ -78,6 +78,15 @@ KNOWN = (
         "CLIP, text and picture features, finer",
     ),
     Known(
+        "clip-vit-l-14",
+        f"{CLIP}/b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt",
+        "ViT-L-14.pt",
+        "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
+        None,
+        "MIT",
+        "CLIP, the large one",
+    ),
+    Known(
         "insightface-detector",
         f"{BUFFALO}/det_10g.onnx",
         "det_10g.onnx",

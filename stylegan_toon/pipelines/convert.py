@@ -1,4 +1,4 @@
-"""Any model file that is read, into the project's own format or rosinality's; styles into generators."""
+"""Any model file that is read, into the project's own format or that of others; styles into generators."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -9,19 +9,26 @@ import torch
 
 from stylegan_toon.checkpoint.format import Checkpoint, save
 from stylegan_toon.checkpoint.importers import read_any
+from stylegan_toon.checkpoint.importers.clip import KIND as CLIP
+from stylegan_toon.checkpoint.importers.clip import to_clip
 from stylegan_toon.checkpoint.importers.rosinality import to_rosinality
 from stylegan_toon.errors import DiskError, ModelError, UsageError, shown
+from stylegan_toon.features.clip import build_clip
 from stylegan_toon.files import write_aside
 from stylegan_toon.pipelines.models import read_model, sibling
 from stylegan_toon.stylegan2.adapters import KIND as STYLE
 from stylegan_toon.stylegan2.adapters import read_style
+from stylegan_toon.stylegan2.edits import MAPPER, parentage
 from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
+from stylegan_toon.stylegan2.mapper import build_mapper
 
 BUILD: dict[str, Callable[[Checkpoint], object]] = {
     "generator": build_generator, "generator_raw": build_generator, "discriminator": build_discriminator,
-    "encoder": build_encoder, STYLE: read_style,
+    "encoder": build_encoder, STYLE: read_style, MAPPER: build_mapper, CLIP: build_clip,
 }  # fmt: skip
-LAYOUTS = {"stylegan-toon": ".safetensors", "style": ".safetensors", "rosinality": ".pt"}
+LAYOUTS = {"stylegan-toon": ".safetensors", "style": ".safetensors", "rosinality": ".pt", "clip": ".pt"}
+
+FOREIGN = {"rosinality": "rosinality's", "clip": "OpenAI's"}  # written by torch.save
 
 
 def convert(
@@ -43,7 +50,8 @@ def convert(
         meta: entries for the header, such as blend, beside those the source has.
         to: "style" leaves a style file one instead of folding it into its parent;
             "rosinality" writes one .pt with g_ema, and with g, d and latent_avg where source has them; a
-            discriminator in a file beside source is taken along.
+            discriminator in a file beside source is taken along; "clip" writes a text model as OpenAI's
+            `clip.load` opens it, with a table of all words.
         report: is told what of source was not read.
         no_noise: set the noise strengths to 0, so that every noise mode draws as none does.
     Returns: the files written, the generator's first.
@@ -52,8 +60,8 @@ def convert(
     source, target = Path(source), Path(dest)
     if to not in LAYOUTS:
         raise UsageError(f"no layout is called {to[:40]!r}; known: {', '.join(LAYOUTS)}")
-    if to == "rosinality" and (half or meta):
-        raise UsageError("rosinality's layout has no place for --half and --meta; leave them out")
+    if to in FOREIGN and (half or meta):
+        raise UsageError(f"{FOREIGN[to]} layout has no place for --half and --meta; leave them out")
     found = read_any(source) if to == "style" else read_model(source)[1]
     if to == "style" and STYLE not in found:
         raise UsageError(f"{shown(source)} is no style file; leave --to style out")
@@ -83,11 +91,14 @@ def convert(
         if parts := checkpoint.meta.get("not_read"):
             names = ", ".join(str(part)[:20] for part in parts)
             report(f"{shown(source)}: the {kind} is read; its {names} is of a kind that is not used here")
-    if to == "rosinality":
-        if "encoder" in found:
-            report(f"{shown(source)}: the encoder is left out; rosinality's layout has no place for it")
-        return [_write_rosinality(source, target, found)]
+    if to in FOREIGN:
+        for kind in ("encoder", MAPPER) if to == "rosinality" else ():
+            if kind in found:
+                report(f"{shown(source)}: the {kind} is left out; rosinality's layout has no place for it")
+        return [_write_foreign(source, target, found, to)]
     written = []
+    if MAPPER in found and "generator" in found:
+        found[MAPPER].meta |= {"name": target.stem[:100], **parentage(found["generator"])}
     for kind, checkpoint in found.items():
         checkpoint.meta |= meta or {}
         path = target if len(found) == 1 else sibling(target, kind)
@@ -96,9 +107,9 @@ def convert(
     return written
 
 
-def _write_rosinality(source: Path, target: Path, found: Mapping[str, Checkpoint]) -> Path:
+def _write_foreign(source: Path, target: Path, found: Mapping[str, Checkpoint], to: str) -> Path:
     try:
-        state = to_rosinality(found)
+        state = to_rosinality(found) if to == "rosinality" else to_clip(next(iter(found.values())))
     except ModelError as error:
         raise ModelError(f"{shown(source, 60)}: {error}"[:200]) from None
     buffer = io.BytesIO()

@@ -38,7 +38,7 @@ def edit_faces(
     """Write a strip for every face: before | after by source, then the same by every style.
 
     Args:
-        file: an edit file, made on source or one of its family.
+        file: an edit or mapper file, made on source or one of its family.
         faces: as Family.gather takes them.
         strengths: one picture each; none takes the edit's own.
         layers: which w_plus layers may change, as latents.parse_layers.
@@ -52,7 +52,7 @@ def edit_faces(
     strengths = list(strengths) or [edit.strength]
     if not all(math.isfinite(strength) for strength in strengths):
         raise UsageError("a strength is no finite number; 1 is the edit as it was made, 0 is none of it")
-    if save is not None and (len(strengths) > 1 or not {"w", "w_plus"} & {*edit.tensors}):
+    if save is not None and (len(strengths) > 1 or not edit.moves_codes):
         why = "several strengths" if len(strengths) > 1 else "an edit of styles, which are no codes"
         raise UsageError(f"a latent file cannot hold {why}; leave --save out")
     family = Family(source, styles, blend, device, report)

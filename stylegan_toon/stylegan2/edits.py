@@ -3,7 +3,8 @@
 An edit file is of kind "edit". Its tensors are w_plus [L, D], or w [D] for every layer alike, or s.NAME [C]:
 what is added to the styles of the convolution NAME (S-space: Wu et al. 2021, arXiv 2011.12799), such as
 s.blocks.3.conv0 or s.blocks.3.to_rgb. meta has name, kind (how it was made), strength (what shows it well),
-and parent and mapping, the digests of the generator whose codes it changes, as in latent files.
+and parent and mapping, the digests of the generator whose codes it changes, as in latent files. A file of
+kind "mapper" (stylegan2/mapper.py) is an edit, too: its network makes a direction for each face.
 """
 
 import copy
@@ -18,20 +19,24 @@ import torch
 from torch import Tensor
 
 from stylegan_toon.checkpoint.format import Checkpoint, loads, read_regular, save
+from stylegan_toon.config import to_json
 from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.nn.equalized import EqualLinear
 from stylegan_toon.stylegan2.adapters import weights_digest
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latent_files import belongs, mapping_digest
+from stylegan_toon.stylegan2.mapper import KIND as MAPPER
+from stylegan_toon.stylegan2.mapper import Mapper, build_mapper
 
 KIND = "edit"
 SUFFIX = ".edit.safetensors"
-MAX_BYTES = 1 << 20  # a direction of 18 layers of 512 has 19 kB
+MAPPER_SUFFIX = ".mapper.safetensors"
+MAX_BYTES = 64 << 20  # a direction of 18 layers of 512 has 19 kB, a mapper of three groups 6.3 MB
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A direction: w_plus [L, D], or w [D], or s.NAME [C] of some convolutions, in tensors.
+    """A direction: w_plus [L, D], or w [D], or s.NAME [C] of some convolutions, in tensors; or a mapper.
 
     name: for a person. kind: how it was made, "sefa", "mean", "svm" ... strength: how much of it shows well.
     meta: of a file also parent and mapping, and what else its maker wrote.
@@ -42,31 +47,48 @@ class Edit:
     tensors: Mapping[str, Tensor]
     strength: float = 1.0
     meta: Mapping[str, Any] = field(default_factory=dict)
+    mapper: Mapper | None = None
+
+    @property
+    def moves_codes(self) -> bool:
+        """Whether it changes codes, and no styles."""
+        return self.mapper is not None or not {"w", "w_plus"}.isdisjoint(self.tensors)
 
 
 def save_edit(path: str | Path, edit: Edit, generator: Checkpoint) -> None:
     """Write an edit of a generator's codes, in float16: three digits of a direction, in half the bytes.
 
+    With a mapper the file is of kind "mapper".
+
     Raises: DiskError; NotFiniteError; ValueError if load_edit would refuse it.
     """
-    about = {"name": edit.name, "kind": edit.kind, "strength": edit.strength,
-             "parent": weights_digest(generator), "mapping": mapping_digest(generator)}  # fmt: skip
-    if why := _problem(edit.tensors, about):
+    about = {"name": edit.name, "kind": edit.kind, "strength": edit.strength, **parentage(generator)}
+    if why := _problem(edit, about):
         raise ValueError(why)
-    save(path, Checkpoint(KIND, {}, {**edit.meta, **about}, dict(edit.tensors)), half=True)
+    meta = {**edit.meta, **about}
+    checkpoint = Checkpoint(KIND, {}, meta, dict(edit.tensors))
+    if edit.mapper is not None:
+        checkpoint = Checkpoint(MAPPER, to_json(edit.mapper.config), meta, edit.mapper.state_dict())
+    save(path, checkpoint, half=True)
 
 
 def load_edit(path: str | Path) -> Edit:
-    """The edit in a file, its tensors float32; whether it fits a generator, apply_edit sees.
+    """The edit or mapper in a file, float32; whether it fits a generator, apply_edit sees.
 
     Raises: ModelError, one line, for a file that is missing, broken, of another kind or not as it should be.
     """
-    checkpoint = loads(read_regular(path, MAX_BYTES), path, KIND)
-    if why := _problem(checkpoint.tensors, checkpoint.meta):
-        raise ModelError(f"{shown(path)} is no sound edit file: {why}; make it again")
-    tensors = {name: tensor.float() for name, tensor in checkpoint.tensors.items()}
-    meta = checkpoint.meta
-    return Edit(meta["name"], meta["kind"], tensors, float(meta["strength"]), meta)
+    checkpoint = loads(read_regular(path, MAX_BYTES), path)
+    if checkpoint.kind not in (KIND, MAPPER):
+        raise ModelError(f"{shown(path)} holds a {checkpoint.kind[:40]}, not an edit; name another file")
+    try:
+        mapper = build_mapper(checkpoint) if checkpoint.kind == MAPPER else None
+        found, meta = {} if mapper else checkpoint.tensors, checkpoint.meta
+        if why := _problem(Edit("", "", found, 0.0, meta, mapper), meta):
+            raise ModelError(f"{why}; make it again")
+    except ModelError as error:
+        raise ModelError(f"{shown(path, 60)} is no sound edit file: {error}"[:200]) from None
+    tensors = {name: tensor.float() for name, tensor in found.items()}
+    return Edit(meta["name"], meta["kind"], tensors, float(meta["strength"]), meta, mapper)
 
 
 def apply_edit(
@@ -83,6 +105,17 @@ def apply_edit(
     Raises: ModelError if the edit is of another number of layers or width, or has styles that g lacks.
     """
     allowed = {*range(g.config.n_layers)} if layers is None else {*layers}
+    lock = torch.tensor([[float(i in allowed)] for i in range(g.config.n_layers)])
+    if edit.mapper is not None:
+        made, here = edit.mapper.config, g.config
+        if (made.layers, made.w_dim) != (here.n_layers, here.w_dim):
+            raise ModelError(
+                f"the mapper {edit.name[:40]!r} is for {made.layers} layers of {made.w_dim}, but codes here "
+                f"are {here.n_layers} of {here.w_dim}; name the generator it was made on"
+            )
+        with torch.no_grad():
+            step = edit.mapper.to(w_plus)(w_plus)
+        return g, w_plus + strength * lock.to(w_plus) * step
     if "w" in edit.tensors or "w_plus" in edit.tensors:
         direction = edit.tensors.get("w_plus", edit.tensors.get("w"))
         assert direction is not None
@@ -90,7 +123,6 @@ def apply_edit(
         if [*direction.shape] != wanted:
             raise ModelError(f"the edit {edit.name[:40]!r} is {[*direction.shape]}, "
                              f"but codes here are {wanted}; name the generator it was made on")  # fmt: skip
-        lock = torch.tensor([[float(i in allowed)] for i in range(g.config.n_layers)])
         return g, w_plus + strength * (lock * direction).to(w_plus)
     ours = affines(g)
     biases: dict[str, Tensor] = {}
@@ -120,6 +152,11 @@ def affines(g: Generator) -> dict[str, tuple[int, EqualLinear]]:
     return found
 
 
+def parentage(generator: Checkpoint) -> dict[str, str]:
+    """What an edit's meta says of the generator whose codes it changes."""
+    return {"parent": weights_digest(generator), "mapping": mapping_digest(generator)}
+
+
 def is_child(child: Checkpoint, meta: Mapping[str, Any]) -> bool:
     """Whether codes with this meta (of a latent or edit file) are such as child was trained to draw.
 
@@ -131,8 +168,9 @@ def is_child(child: Checkpoint, meta: Mapping[str, Any]) -> bool:
     return belongs(meta, child) or meta["mapping"] in (before, child.meta.get("source_mapping"))
 
 
-def _problem(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str | None:
-    """What is wrong with an edit, or None."""
+def _problem(edit: Edit, meta: Mapping[str, Any]) -> str | None:
+    """What is wrong with an edit that is to have this meta, or None."""
+    tensors = edit.tensors
     if not all(isinstance(meta.get(key), str) and 0 < len(meta[key]) <= 100 for key in ("name", "kind")):
         return "it has no name or kind"
     strength = meta.get("strength")
@@ -140,6 +178,8 @@ def _problem(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str | No
         return "its strength is no number"
     if any(not re.fullmatch("[0-9a-f]{64}", str(meta.get(key))) for key in ("parent", "mapping")):
         return "it names no generator"
+    if edit.mapper is not None:
+        return "it has a direction beside its mapper" if tensors else None
     names = {*tensors}
     kinds = {"w": 1, "w_plus": 2}
     if not names or (names not in ({"w"}, {"w_plus"}) and not all(name.startswith("s.") for name in names)):

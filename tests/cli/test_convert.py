@@ -5,6 +5,10 @@ from pathlib import Path
 
 import torch
 
+from stylegan_toon.checkpoint.format import Checkpoint, save
+from stylegan_toon.config import to_json
+from stylegan_toon.features.clip import CLIP, load_clip
+from stylegan_toon.features.clip import Config as ClipConfig
 from stylegan_toon.pipelines.models import load_generator
 from tests.checkpoint import irse_file, nvidia_file
 from tests.stylegan2 import reference
@@ -90,3 +94,25 @@ def test_without_noise_every_mode_draws_as_none_does(here, tmp_path: Path) -> No
     with torch.no_grad():
         assert clean(z, noise="random").equal(noisy(z, noise="none"))
         assert not noisy(z, noise="const").equal(noisy(z, noise="none"))
+
+
+def test_a_small_text_model_is_written_as_clip_load_opens_it(here, tmp_path: Path) -> None:
+    net = CLIP(ClipConfig(4, 8, 8, 64, 1, 64, 1, 9, 4))
+    about = {"words": {"sad": [3719], "face": [1710]}}
+    save(tmp_path / "small.safetensors", Checkpoint("clip", to_json(net.config), about, net.state_dict()))
+    done = here("convert", "small.safetensors", "whole.pt", "--to", "clip")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "whole.pt\n", "")
+    state = torch.load(tmp_path / "whole.pt", weights_only=True)
+    rows = net.token_embedding.weight.half()  # the words' and the two marks', in the order of their numbers
+    assert torch.equal(state["token_embedding.weight"][[1710, 3719, 49_406, 49_407]], rows)
+    x = torch.rand(2, 3, 8, 8)
+    small, whole = load_clip(tmp_path / "small.safetensors"), load_clip(tmp_path / "whole.pt")
+    torch.testing.assert_close(small.image(x), whole.image(x), atol=5e-3, rtol=0)
+
+
+def test_what_is_no_text_model_is_not_written_as_one(here, tmp_path: Path) -> None:
+    reference.write_pt(tmp_path / "a.pt", g_ema=g_state())
+    for wrong, code in ((["--half"], 2), ([], 4)):
+        done = here("convert", "a.pt", "b.pt", "--to", "clip", *wrong)
+        assert done.returncode == code and done.stderr.count("\n") == 1 and not (tmp_path / "b.pt").exists()
+    assert "not a CLIP" in done.stderr

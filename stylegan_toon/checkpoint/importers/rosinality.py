@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cuda_ops import fused_bias_act, setup_filter
 from stylegan_toon.checkpoint.format import Checkpoint
-from stylegan_toon.checkpoint.importers import irse
+from stylegan_toon.checkpoint.importers import irse, styleclip
 from stylegan_toon.checkpoint.importers.taker import (
     MAX_BLOCKS,
     Taker,
@@ -45,7 +45,7 @@ def from_rosinality(state: Mapping[str, Any]) -> dict[str, Checkpoint]:
     Args:
         state: {"g_ema", "g", "d", "e", "latent_avg", ...}, any of them absent but not all networks; or
             {"state_dict", "latent_avg", ...}.
-    Returns: {"generator", "generator_raw", "discriminator", "encoder"}, those that are there: generator is
+    Returns: {"generator", "generator_raw", "discriminator", "encoder", "mapper"}, those there: generator is
         g_ema, or g without it; generator_raw is g beside a g_ema. w_mean is latent_avg where it belongs to
         that generator, else the mean over W_SAMPLES draws of a fixed seed. Networks of a state_dict that
         are not read stand in the generator's meta, as not_read.
@@ -111,6 +111,8 @@ def _from_state_dict(state: Mapping[str, Any]) -> dict[str, Checkpoint]:
     opts = given if isinstance(given := state.get("opts"), Mapping) else {}
     if "encoder" in networks and (whose := irse.encoder_of(opts)):
         found["encoder"] = _style_encoder(networks.pop("encoder"), whose, opts, found["generator"])
+    if "mapper" in networks and styleclip.is_mapper(networks["mapper"]):
+        found["mapper"] = styleclip.from_mapper(networks.pop("mapper"), opts, found["generator"])
     found["generator"].meta["not_read"] = sorted(networks)
     return found
 

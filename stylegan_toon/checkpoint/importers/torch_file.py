@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan_toon.checkpoint.importers.unpickle import Budget, unpickle
+from stylegan_toon.checkpoint.importers.unpickle import PROGRAM, Budget, Module, unpickle
 from stylegan_toon.errors import ModelError
 
 ZIP = b"PK\x03\x04"
@@ -50,10 +50,33 @@ def read(data: bytes) -> dict[str, Any]:
     Raises: ModelError, its message without the file's name (the caller knows it).
     """
     view = memoryview(data)
-    state = _read_zip(data) if data.startswith(ZIP) else read_legacy(view, TABLE, Budget())
+    state = _read_zip(data, TABLE) if data.startswith(ZIP) else read_legacy(view, TABLE, Budget())
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise ModelError("holds no dictionary of networks; save a state dict with torch.save")
     return state
+
+
+def read_weights(data: bytes) -> dict[str, Tensor]:
+    """The tensors in a file of torch.save or in a TorchScript archive, under their dotted names.
+
+    Of an archive the numbers are read and never the program; what is no tensor is left out.
+    Raises: ModelError.
+    """
+    if data.startswith(ZIP):
+        state = _read_zip(data, TABLE | {f"{PROGRAM}*": Module})
+    else:
+        state = read_legacy(memoryview(data), TABLE, Budget())
+    found, rest, seen = {}, [("", state)], 0
+    while rest:
+        prefix, value = rest.pop()
+        seen += 1
+        if seen > MAX_MEMBERS:  # a module may hold another twice, and so on, or itself
+            raise ModelError(f"holds more than {MAX_MEMBERS} weights; do not trust this file")
+        if isinstance(value, Tensor):
+            found[prefix[1:]] = value
+        elif isinstance(value, dict):
+            rest += [(f"{prefix}.{key}", part) for key, part in value.items()]
+    return found
 
 
 def read_legacy(data: memoryview, table: Mapping[str, Any], budget: Budget) -> Any:
@@ -137,7 +160,7 @@ def _storages(find: Callable[[torch.dtype, str, int], Storage]) -> Callable[[Any
     return persistent
 
 
-def _read_zip(data: bytes) -> Any:
+def _read_zip(data: bytes, table: Mapping[str, Any]) -> Any:
     members = _members(data)
     pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
@@ -151,7 +174,7 @@ def _read_zip(data: bytes) -> Any:
             raise ModelError(f"lacks bytes of storage {key[:20]!r}; get it again")
         return Storage(dtype, numel, place)
 
-    return unpickle(members[pickles[0]], 0, TABLE, _storages(find))[0]
+    return unpickle(members[pickles[0]], 0, table, _storages(find))[0]
 
 
 def _members(data: bytes) -> dict[str, memoryview]:
@@ -160,6 +183,7 @@ def _members(data: bytes) -> dict[str, memoryview]:
         raise ModelError(f"has more than {MAX_MEMBERS} members; do not trust this file")
     try:
         infos = zipfile.ZipFile(io.BytesIO(data)).infolist()
+        infos = [info for info in infos if "/code/" not in info.filename]  # TorchScript's text, never read
     except Exception:  # zipfile raises at least six types, all of them for a bad file
         raise ModelError("is cut short or damaged (a zip without its end); get it again") from None
     if len({info.filename for info in infos}) != len(infos):

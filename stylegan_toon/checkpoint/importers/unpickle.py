@@ -3,7 +3,8 @@
 Python's unpickler calls whatever a file names; and any unpickler that builds what it is told to, torch's
 weights_only one included, can be made to hash nested keys until the C stack ends. Here keys are texts and
 numbers, what a table holds is all that is called, bytes stay where they are in the file, and every file has
-a budget. The state that BUILD would set on an object is dropped: no class of the table has use for it.
+a budget. The state that BUILD would set on an object is dropped, but for TorchScript's modules, which stand
+for dictionaries: no other class of the table has use for it.
 Source of the opcodes: the documentation in Python's pickletools.
 """
 
@@ -17,6 +18,8 @@ from stylegan_toon.errors import ModelError
 STEPS = 1_000_000  # opcodes; a file with three networks and their modules has about 100,000
 TEXT = 64 << 20  # bytes of text; a file of NVIDIA's has some MB of source text
 NAME = 256  # the longest name of a global
+
+PROGRAM = "__torch__."  # how TorchScript's classes begin; every module has one of its own
 
 SCALARS = {ord("N"): None, 0x88: True, 0x89: False}
 NUMBERS = {ord("K"): "<B", ord("M"): "<H", ord("J"): "<i", ord("G"): ">d"}
@@ -33,6 +36,10 @@ class Budget:
 
     steps: int = STEPS
     text: int = TEXT
+
+
+class Module(dict[str, Any]):
+    """The parts of a TorchScript module under their names."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ def unpickle(
 
     Args:
         data: byte strings of the pickle become slices of it.
-        table: "module.name" to a function that is called with what the file says, or to a plain value.
+        table: "module.name" to a function that is called with what the file says, or to a plain value;
+            "__torch__.*" stands for every class of a TorchScript program.
         persistent: gives the object for a persistent id; None refuses them.
     Raises: ModelError, its message without the file's name.
     """
@@ -155,9 +163,11 @@ def _run(
             stack[-1].update(_plain(item) for item in items)
         elif op in (ord("c"), 0x93):  # GLOBAL, STACK_GLOBAL
             module, name = (line(), line()) if op == ord("c") else (stack.pop(-2), stack.pop())
-            if f"{module}.{name}" not in table:
-                raise ModelError(_refusal(f"{module}.{name}"))
-            value = table[f"{module}.{name}"]
+            full = f"{module}.{name}"
+            known = f"{PROGRAM}*" if full.startswith(PROGRAM) else full
+            if known not in table:
+                raise ModelError(_refusal(full))
+            value = table[known]
             stack.append(_Name(value) if callable(value) else value)
         elif op in (ord("R"), 0x81):  # REDUCE, NEWOBJ
             arguments, function = stack.pop(), stack.pop()
@@ -165,8 +175,10 @@ def _run(
             _check(arguments, tuple)
             stack.append(function.call(*arguments))
         elif op == ord("b"):  # BUILD
-            stack.pop()
-            stack[-1]  # something must be there that the state was for
+            parts = stack.pop()
+            if type(stack[-1]) is Module:
+                _check(parts, dict)
+                stack[-1].update(parts)
         elif op == ord("Q"):  # BINPERSID
             if persistent is None:
                 raise ModelError("refers to records that it does not hold; get it again")
@@ -199,7 +211,7 @@ def _plain(key: Any) -> Any:
 def _refusal(name: str) -> str:
     if name.startswith(("dnnlib.tflib.", "tfutil.")):
         return "is a TensorFlow pickle of NVIDIA; run legacy.py of stylegan2-ada-pytorch on it first"
-    if name.startswith("__torch__."):
+    if name.startswith(PROGRAM):
         return "is a TorchScript program; save its state dict instead"
     if name.startswith("torch._utils._rebuild_"):
         return f"holds a tensor that is not dense on the CPU ({name[13:60]}); save a plain state dict"

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Makes the ready edits of pretrained/edits/, sad, angry and happy, with the small text model that ships: a direction
+# each, a few kB, against the other moods.
+#
+#     tools/make_edits.sh [OUT]
+#
+# OUT/WORD/ gets a picture of before | after, on the source and two styles; the scores go to stderr. Look at them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${1:-out/edits}
+toon=${TOON:-stylegan-toon}
+mkdir -p pretrained/edits
+for word in sad angry happy; do
+    others=()
+    for other in sad angry happy surprised; do
+        [ "$other" = "$word" ] || others+=(--neutral "a really $other face")
+    done
+    $toon styleclip --text "a really $word face" "${others[@]}" --engine direction --clip clip-faces \
+        --identity mobileface --groups coarse,medium --steps "${STEPS:-40}" --seeds 0-7 --style storybook --style avatar \
+        --out "$out/$word"
+    cp "$out/$word/a-really-$word-face.edit.safetensors" "pretrained/edits/$word.edit.safetensors"
+done
