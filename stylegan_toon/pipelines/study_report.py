@@ -19,7 +19,7 @@ FIGURES = {"edge_ssim": "edge SSIM", "layout": "layout correlation"}
 MORE = {"identity": "identity cosine", "landmarks": "landmark distance"}
 OURS = "freezesg-structure"
 MARGIN = 1.1  # structure is compared at so many times the worse of the two best KIDs
-FAR = 0.6  # of the source's KID: a space in which no look is below tells little
+NEAR = 0.6  # of the source's KID: where no look is below, ways cannot be compared at a KID they reach
 SCALE = 3  # of samples in the sheet
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e",
            "#9498a0", "#d62728")  # fmt: skip
@@ -138,13 +138,11 @@ def write_report(folder: str | Path, out: str | Path) -> list[Path]:
                       f"Eight codes, psi 1, seed 0. From the top: the source, {rows}.", ""]  # fmt: skip
         lines += [
             *_ends(arms, control),
-            *_far(arms, control),
             "",
-            *_areas(arms, control),
-            "",
-            *_pairs(arms, control),
-            "",
+            *_untold(spaces := told_by(arms, control)),
         ]
+        if spaces:
+            lines += [*_areas(arms, control, spaces), "", *_pairs(arms, control, spaces), ""]
     text = "\n".join(lines)
     write_aside(out, [_with_results(out, text).encode()])
     return [out, *written]
@@ -189,16 +187,20 @@ def _ends(arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any]) -
     return _table(head, rows)
 
 
-def _far(arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any]) -> list[str]:
-    """Which spaces tell little, as no way came much nearer to the target in them than the source is."""
-    out = []
-    for space in SPACES:
-        start = control["source"]["kid"][space]["value"]
-        best = min(p["kid"][space] for runs in arms.values() for run in runs.values() for p in run["curve"])
-        if best > FAR * start:
-            said = f"In the features `{space}` the lowest KID of all looks is {best:.2f}, the source's "
-            out += ["", f"{said}{start:.2f}: no way came near, and comparisons there tell little."]
-    return out
+def told_by(arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any]) -> list[str]:
+    """The spaces in which some look of a run came near, so that ways can be compared at a KID they reach."""
+    lowest = {
+        space: min(p["kid"][space] for runs in arms.values() for run in runs.values() for p in run["curve"])
+        for space in SPACES
+    }
+    return [space for space in SPACES if lowest[space] <= NEAR * control["source"]["kid"][space]["value"]]
+
+
+def _untold(spaces: Sequence[str]) -> list[str]:
+    """A line on the other spaces."""
+    others = " and ".join(f"`{space}`" for space in SPACES if space not in spaces)
+    said = f"In the features {others} no look of any way came below {NEAR:g} times the source's KID, so they"
+    return [f"{said} are left out of what follows.", ""] if others else []
 
 
 def _sheet(grids: Sequence[Path]) -> Tensor:
@@ -209,15 +211,19 @@ def _sheet(grids: Sequence[Path]) -> Tensor:
     return torch.cat(rows, 1).repeat_interleave(SCALE, 1).repeat_interleave(SCALE, 2)
 
 
-def _areas(arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any]) -> list[str]:
+def _areas(
+    arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any], spaces: Sequence[str]
+) -> list[str]:
     """A row a way: mean structure over all KIDs between the source's and the lowest of any run."""
-    pairs = [(space, figure) for figure in FIGURES for space in SPACES]
+    pairs = [(space, figure) for figure in FIGURES for space in spaces]
     found = {pair: areas(arms, control, *pair) for pair in pairs}
     head = ["way, Pareto area", *(f"{FIGURES[figure]}, {space}" for space, figure in pairs)]
     return _table(head, ([arm, *(_mean(found[pair][arm]) for pair in pairs)] for arm in arms))
 
 
-def _pairs(arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any]) -> list[str]:
+def _pairs(
+    arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any], spaces: Sequence[str]
+) -> list[str]:
     """FreezeSG + structure against every other way at matched KID, and what that says."""
     if OURS not in arms:
         return []
@@ -228,7 +234,7 @@ def _pairs(arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any]) 
             continue
         cells, verdicts = [], []
         for figure in FIGURES:
-            for space in SPACES:
+            for space in spaces:
                 values = [matched(arms[OURS][s], runs[s], control, space, figure) for s in seeds]
                 cells.append(_difference(values))
                 verdicts.append(verdict(values) if len(values) > 1 else "undecided")
@@ -241,8 +247,11 @@ def _pairs(arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any]) 
                 f"- against `{arm}` it keeps more by {wins} of {len(verdicts)} figures, less by {losses}."
             )
         else:
-            said.append(f"- against `{arm}` it **does not win**: less by {losses}, undecided by the rest.")
-    head = [f"{OURS} minus", *(f"{label}, {space}" for label in FIGURES.values() for space in SPACES)]
+            said.append(
+                f"- against `{arm}` it **does not win**: of {len(verdicts)} figures {losses} say less, "
+                f"{len(verdicts) - losses} are undecided."
+            )
+    head = [f"{OURS} minus", *(f"{label}, {space}" for label in FIGURES.values() for space in spaces)]
     return [
         f"At matched KID ({MARGIN} times the worse of the two best), paired by seed, 95 % by Student's t:",
         "",
