@@ -126,7 +126,7 @@ def plain(source: Generator, d: Discriminator, config: Config) -> Step:
         with torch.no_grad():
             for average, p in zip(g_ema.parameters(), g.parameters(), strict=True):
                 average.mul_(beta).add_(p, alpha=1 - beta)
-        return {"d": float(loss_d), "g": float(loss_g), "g/structure": float(structure)}
+        return {"d": loss_d.item(), "g": loss_g.item(), "g/structure": structure.item()}
 
     return step
 

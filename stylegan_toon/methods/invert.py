@@ -28,7 +28,8 @@ from stylegan_toon.stylegan2.generator import Generator
 STEPS = (0, 40, 120, 400)  # of --refine 0, 1, 2, 3
 SPACES = ("w+", "w")
 RANK = 8  # of what tune() changes
-SQUARE, FEATURE, IDENTITY, STAY, NOISE = 0.5, 0.5, 0.2, 0.3, 1.0  # weights beside that of the pixel pyramid
+SQUARE, FEATURE, IDENTITY, NOISE = 0.5, 0.5, 0.2, 1.0  # weights beside that of the pixel pyramid
+STAY = 12.0  # weight of the pull, divided by the steps: who asks for more of them wants to come nearer
 GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
 
 
@@ -111,7 +112,7 @@ def refine(
     for step in range(steps + 1):
         now = Inversion(free.expand_as(start), maps)
         losses = gap(now.draw(g), photos, look, known)
-        losses = losses + STAY * ((now.w_plus - start) / spread).square().mean([1, 2])
+        losses = losses + STAY / max(steps, 40) * ((now.w_plus - start) / spread).square().mean([1, 2])
         if maps:
             losses = losses + NOISE * noise_penalty(maps)
         with torch.no_grad():

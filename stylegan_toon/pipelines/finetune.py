@@ -222,7 +222,7 @@ def finetune_generator(
         return blend(module.source, plain, method.blend)
 
     first = ranks.rank() == 0  # it alone looks
-    judge = kid_judge(pictures, method.batch, where, as_shipped) if first else None
+    judge = kid_judge(pictures, where, as_shipped) if first else None
     score = structure_score(module.source)
     events = Events(run.out) if tensorboard and first else None
     grids = gan_look(module.gan, run.out, meta, source_row, method.freeze_mapping, judge, pack)

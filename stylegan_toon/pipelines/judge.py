@@ -15,6 +15,7 @@ from stylegan_toon.stylegan2.generator import Generator
 
 Spaces = Mapping[str, Callable[[Tensor], Tensor]]
 
+BATCH = 16  # pictures at a time: looks shall not need more memory than steps
 SMALLEST = 1e-3  # below what 200 samples tell from 0; KID without bias may be negative
 
 
@@ -30,7 +31,6 @@ def spaces(where: torch.device) -> Spaces:
 
 def kid_judge(
     pictures: Tensor,
-    batch: int,
     where: torch.device,
     drawn: Callable[[Generator], Generator] = lambda g: g,
     count: int = 200,
@@ -46,14 +46,14 @@ def kid_judge(
         return None
     nets = spaces(where)
     some = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(0))[:most].sort().values
-    wanted = {space: features(net, parts(pictures[some], batch), where) for space, net in nets.items()}
+    wanted = {space: features(net, parts(pictures[some], BATCH), where) for space, net in nets.items()}
     scale = {space: statistics(of) for space, of in wanted.items()}
 
     def judge(g: Generator) -> dict[str, float]:
-        made = torch.cat(list(draw_samples(drawn(g), count, 1.0, 0, batch)))
+        made = torch.cat(list(draw_samples(drawn(g), count, 1.0, 0, BATCH)))
         found = {
             f"kid/{space}": kid(
-                wanted[space], features(net, iter(made.split(batch)), where), *scale[space], resamples=0
+                wanted[space], features(net, iter(made.split(BATCH)), where), *scale[space], resamples=0
             ).value
             for space, net in nets.items()
         }

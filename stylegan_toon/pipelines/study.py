@@ -43,8 +43,8 @@ FOUND = 0.8  # identity and landmarks are taken where a face is found in so many
 SCORE = 0.7
 POINTS = 200  # pairs for landmarks
 FREEZE = 2  # resolutions frozen: 4x4 and 8x8
-# The paper's weight and layers. What FreezeSG freezes it also draws as the source does, so that only layers above
-# the frozen ones can differ, and count.
+# The paper's weight and layers. What FreezeSG freezes it also draws as the source does, so that only layers
+# above the frozen ones can differ, and count.
 STRUCTURE = {"structure_weight": 1.0, "structure_layers": FREEZE + 1}
 ADA = {"ada_p": 0.2, "ada_target": 0.6, "ada_images": 20_000}
 SG = {"freeze_g": FREEZE, "freeze_sg": FREEZE}

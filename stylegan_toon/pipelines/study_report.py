@@ -6,8 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from stylegan_toon.errors import InputError, shown
 from stylegan_toon.files import write_aside
+from stylegan_toon.images import load_image, save_png, to_tensor
 from stylegan_toon.metrics.pareto import Curve, paired_interval, pareto_area, structure_at
 
 SPACES = ("mobileface", "emotion", "untrained")
@@ -15,6 +19,8 @@ FIGURES = {"edge_ssim": "edge SSIM", "layout": "layout correlation"}
 MORE = {"identity": "identity cosine", "landmarks": "landmark distance"}
 OURS = "freezesg-structure"
 MARGIN = 1.1  # structure is compared at so many times the worse of the two best KIDs
+FAR = 0.6  # of the source's KID: a space in which no look is below tells little
+SCALE = 3  # of samples in the sheet
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e",
            "#9498a0", "#d62728")  # fmt: skip
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 380, 56, 44
@@ -97,7 +103,8 @@ def verdict(values: Sequence[float]) -> str:
 def write_report(folder: str | Path, out: str | Path) -> list[Path]:
     """Write OUT (Markdown) and its plots beside it, of what is in the study folder; returns all of them."""
     results, controls = load_study(folder)
-    out, written = Path(out), []
+    folder, out = Path(folder), Path(out)
+    written: list[Path] = []
     lines: list[str] = []
     for (target, count), arms in sorted(results.items()):
         control = controls[target]
@@ -107,7 +114,8 @@ def write_report(folder: str | Path, out: str | Path) -> list[Path]:
             f"## `{target}`, {count} pictures",
             "",
             f"{one['resolution']} px, {len(arms)} ways, seeds {', '.join(map(str, seeds))}, "
-            f"{one['curve'][-1]['pictures']:,} pictures shown in each run; a face is found in "
+            f"{one['curve'][-1]['pictures']:,} pictures shown in each run ({one['steps']} steps of "
+            f"{one['batch']}, stylegan-toon {one['program']}, torch {one['torch']}); a face is found in "
             f"{control['faces_found']:.0%} of the target's pictures"
             + ("." if control["faces_found"] >= 0.8 else ", too few for identity and landmarks."),
             "",
@@ -117,7 +125,26 @@ def write_report(folder: str | Path, out: str | Path) -> list[Path]:
         write_aside(plot, [_plot(arms, control).encode()])
         written.append(plot)
         lines += [f"![KID against edge SSIM, a line a way](images/{plot.name})", ""]
-        lines += [*_ends(arms, control), "", *_areas(arms, control), "", *_pairs(arms, control), ""]
+        if shown_arms := [
+            arm for arm in arms if (folder / "grids" / f"{target}-{count}-{arm}-0.png").is_file()
+        ]:
+            sheet = plot.with_suffix(".png")
+            save_png(
+                sheet, _sheet([folder / "grids" / f"{target}-{count}-{arm}-0.png" for arm in shown_arms])
+            )
+            written.append(sheet)
+            rows = ", ".join(f"`{arm}`" for arm in shown_arms)
+            lines += [f"![Samples of the source and of every way](images/{sheet.name})", "",
+                      f"Eight codes, psi 1, seed 0. From the top: the source, {rows}.", ""]  # fmt: skip
+        lines += [
+            *_ends(arms, control),
+            *_far(arms, control),
+            "",
+            *_areas(arms, control),
+            "",
+            *_pairs(arms, control),
+            "",
+        ]
     text = "\n".join(lines)
     write_aside(out, [_with_results(out, text).encode()])
     return [out, *written]
@@ -160,6 +187,26 @@ def _ends(arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any]) -
             row(arm, f"{some['trained_parameters_g']:,}", [run["curve"][-1] for run in runs.values()])
         )
     return _table(head, rows)
+
+
+def _far(arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any]) -> list[str]:
+    """Which spaces tell little, as no way came much nearer to the target in them than the source is."""
+    out = []
+    for space in SPACES:
+        start = control["source"]["kid"][space]["value"]
+        best = min(p["kid"][space] for runs in arms.values() for run in runs.values() for p in run["curve"])
+        if best > FAR * start:
+            said = f"In the features `{space}` the lowest KID of all looks is {best:.2f}, the source's "
+            out += ["", f"{said}{start:.2f}: no way came near, and comparisons there tell little."]
+    return out
+
+
+def _sheet(grids: Sequence[Path]) -> Tensor:
+    """[3, H, W] in [-1, 1]: the first row of the first grid, the source's, and the second row of each."""
+    loaded = [to_tensor(load_image(path))[0] for path in grids]
+    side = loaded[0].shape[1] // 3
+    rows = [loaded[0][:, :side], *(one[:, side : 2 * side] for one in loaded)]
+    return torch.cat(rows, 1).repeat_interleave(SCALE, 1).repeat_interleave(SCALE, 2)
 
 
 def _areas(arms: dict[str, dict[int, dict[str, Any]]], control: dict[str, Any]) -> list[str]:

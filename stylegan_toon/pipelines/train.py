@@ -73,7 +73,7 @@ def train_generator(
             module.gan,
             run.out,
             {"program": __version__, "pictures": seen},
-            judge=None if ranks.rank() else kid_judge(pictures, method.batch, where),
+            judge=None if ranks.rank() else kid_judge(pictures, where),
         ),
         about_run(
             module.gan, training_pictures=len(pictures), grown_from=grow, started_from=start, seen_before=seen

@@ -1,4 +1,4 @@
-"""train, finetune and train-encoder in two processes as torchrun starts them: what is said, who writes, who dies."""
+"""Training commands in two processes as torchrun starts them: what is said, who writes, who dies."""
 
 import json
 import os

@@ -2,7 +2,9 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from stylegan_toon.errors import InputError
 from stylegan_toon.pipelines.study_report import areas, curve, load_study, matched, verdict, write_report
@@ -31,7 +33,8 @@ def study(folder: Path) -> Path:
             extra = more * (1 + 0.2 * seed)
             points = [point(50, 4.0, 0.5 + extra), point(100, last, 0.5 + extra - 0.1 * (4 - last))]
             one = {"target": "drawn", "count": 100, "arm": arm, "seed": seed, "curve": points}
-            one |= {"resolution": 32, "trained_parameters_g": 1234}
+            one |= {"resolution": 32, "trained_parameters_g": 1234, "steps": 100, "batch": 16, "program": "0",
+                    "torch": "2"}  # fmt: skip
             (folder / "cells" / f"drawn-100-{arm}-{seed}.json").write_text(json.dumps(one))
     return folder
 
@@ -85,6 +88,29 @@ def test_the_report_holds_the_figures_and_keeps_what_stands_above_them(tmp_path)
     assert svg.count("<circle") == 6 and "freezesg-structure" in svg
     write_report(folder, out)
     assert out.read_text() == once
+
+
+def test_the_report_shows_samples_and_says_which_spaces_tell_little(tmp_path):
+    folder, out = study(tmp_path / "study"), tmp_path / "study.md"
+    for arm, grey in (("naive", 51), ("freezesg-structure", 102)):
+        picture = Image.new("RGB", (8, 12))  # the source's row is black, the child's grey, the last one white
+        picture.paste((grey, grey, grey), (0, 4, 8, 8))
+        picture.paste((255, 255, 255), (0, 8, 8, 12))
+        (folder / "grids").mkdir(exist_ok=True)
+        picture.save(folder / "grids" / f"drawn-100-{arm}-0.png")
+    for space in ("emotion", "mobileface"):  # 8 is the source's: below 0.6 of it some look came near
+        for path in (folder / "cells").glob("*.json"):
+            run = json.loads(path.read_text())
+            for look in run["curve"]:
+                look["kid"][space] = 4.9 if space == "emotion" else 4.7
+            path.write_text(json.dumps(run))
+    files = write_report(folder, out)
+    sheet = np.asarray(Image.open(files[2]))
+    assert sheet.shape[:2] == (3 * 4 * 3, 3 * 8)
+    assert {int(row[0, 0, 0]) for row in np.split(sheet, 3)} == {0, 51, 102}
+    said = out.read_text()
+    assert "In the features `emotion` the lowest KID of all looks is 4.90, the source's 8.00" in said
+    assert "In the features `mobileface`" not in said
 
 
 def test_a_folder_without_results_is_named(tmp_path):
