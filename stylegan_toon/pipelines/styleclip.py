@@ -56,7 +56,7 @@ class Order:
     """What is to be learnt, and how.
 
     neutral: what the text is compared to, the mean of several; "" is left out. steps: None is what fits.
-    layers: which of w_plus may change. step: how much of its networks' output a mapper adds. space, threshold:
+    layers: which of w_plus may change. step: what a mapper's networks are multiplied by. space, threshold:
     as find_direction. clip: as open_clip. identity: as choose_identity; None takes what is here.
     """
 
