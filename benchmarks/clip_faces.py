@@ -72,6 +72,19 @@ def asked(clip: Clip, pictures: Tensor, truth: list[str], prompt: str, names: tu
     return {**out, "named": each}
 
 
+def glasses(clip: Clip, pictures: Tensor, worn: list[bool]) -> dict:
+    """Glasses of any kind or none: the mean of both shares, as most faces wear none."""
+    prompts = [f"a face with {what}" for what in ("no glasses", "glasses", "sunglasses")]
+    guess = (named(clip, pictures, prompts) > 0).numpy()
+    true = np.array(worn)
+    with_, without = float(guess[true].mean()), float((~guess[~true]).mean())
+    return {
+        "balanced": round((with_ + without) / 2, 3),
+        "with": wilson(int(guess[true].sum()), int(true.sum())),
+        "without": wilson(int((~guess[~true]).sum()), int((~true).sum())),
+    }
+
+
 def drawn(clip: Clip, data: Path) -> dict:
     out: dict[str, object] = {}
     right = total = 0
@@ -89,8 +102,8 @@ def drawn(clip: Clip, data: Path) -> dict:
             one["hair"] = asked(clip, pictures[seen], hair, "a face with {} hair", tuple(HAIR))
         key = {"avataaars": "accessories", "lorelei": "glasses"}.get(style)
         if key:
-            worn = ["glasses" if r["options"].get(key) else "no glasses" for r in rows]
-            one["glasses"] = asked(clip, pictures, worn, "a face with {}", ("glasses", "no glasses"))
+            worn = [bool(r["options"].get(key)) for r in rows]
+            one["glasses"] = glasses(clip, pictures, worn)
         out[style] = one
     return {"mood_of_five": wilson(right, total), **out}
 

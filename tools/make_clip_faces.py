@@ -392,7 +392,8 @@ class Pictures:
         said = np.array([bool(c) for c in self.captions])
         self.lists["said"] = np.flatnonzero((kind == "painted") & said & ~self._held(kind, paintings))
         drawn = ~real & ~np.isin(kind, ["sample-painting", "painted"])
-        self.lists["drawn"] = np.flatnonzero(drawn)
+        for mood in range(5):
+            self.lists["drawn", mood] = np.flatnonzero(drawn & (self.labels[:, 0] == mood))
         print({str(k): len(v) for k, v in self.lists.items()}, flush=True)
 
     def _held(self, kind: np.ndarray, paintings: str) -> np.ndarray:
@@ -407,7 +408,9 @@ class Pictures:
         self, shares: dict[str, int], rng: np.random.Generator
     ) -> tuple[list[int], list[int], list[float]]:
         """Pictures, the mood each gets (-1: what its label says), and how far its features are moved."""
-        rows = [(int(k), -1, 0.0) for k in rng.choice(self.lists["drawn"], shares["drawn"])]
+        rows = []
+        for mood in rng.integers(5, size=shares["drawn"]):  # of each mood as many: few styles draw all five
+            rows.append((int(rng.choice(self.lists["drawn", int(mood)])), -1, 0.0))
         for sort in ("photo", "painting"):
             for mood in rng.integers(5, size=shares[sort]):
                 natural = mood == 4 or (mood == 0 and rng.random() < 0.5)

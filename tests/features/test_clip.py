@@ -264,6 +264,19 @@ def test_a_small_model_in_openais_layout_reads_its_words_as_before(tmp_path: Pat
         to_clip(Checkpoint("generator", {}))
 
 
+def test_the_model_that_ships_reads_words_of_faces_and_no_others() -> None:
+    clip = load_clip()
+    texts = [
+        "a really sad face",
+        "A photo of a happy woman with black hair and glasses",
+        "an angry man with a beard",
+    ]
+    embedded = clip.text(texts)
+    assert embedded.shape == (3, 128) and float((embedded @ embedded.T).fill_diagonal_(-1).max()) < 0.95
+    with pytest.raises(UsageError, match='"cyberpunk" is not a word this small model knows'):
+        clip.text(["a cyberpunk face"])
+
+
 def test_clip_load_of_clip_anytorch_opens_the_model_that_ships(tmp_path: Path) -> None:
     theirs = pytest.importorskip("clip", exc_type=ImportError)
     torch.save(to_clip(read_clip(pretrained_file("clip-faces.safetensors"))), tmp_path / "clip-faces.pt")
