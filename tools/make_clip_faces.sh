@@ -3,20 +3,20 @@
 #
 # DATA holds the packs that tools/make_clip_faces.py names; AVATARS is a folder in which tools/draw_avatars.mjs drew
 # (its head says how). RUNS (default: runs/clip-faces) takes the pool and the run folders. A stopped script goes on where
-# it was. Needs clip-anytorch's words (pip install --no-deps clip-anytorch; pip install ftfy regex). One step of --middle
-# takes 0.23 s of one CPU core, another 0.36 s.
+# it was. Needs clip-anytorch's words (pip install --no-deps clip-anytorch; pip install ftfy regex). A step takes 0.3 s
+# of one CPU core.
 set -euo pipefail
 data=$1 avatars=$2 runs=${3:-runs/clip-faces}
 cd "$(dirname "$0")/.."
 make() { ${PYTHON:-python} tools/make_clip_faces.py "$@"; }
 
-[[ -f $runs/pool/avatars.npz ]] || make pool "$data" "$avatars" "$runs/pool"
-# Eyes and mouth alone at first, where moods are; then the whole picture; then the paintings, too.
-make train "$runs/pool" "$runs/middle" --middle --hard 0.4 --lr 0.001 --steps "${STEPS_MIDDLE:-1800}"
-make train "$runs/pool" "$runs/whole" --start "$runs/middle" --hard 0.7 --lr 0.0007 --steps "${STEPS_WHOLE:-900}"
-make train "$runs/pool" "$runs/last" --start "$runs/whole" --paintings train --lr 0.0003 --steps "${STEPS_LAST:-300}"
+[[ -f $runs/pool/avatars.npz ]] || ${PYTHON:-python} tools/make_clip_faces_pool.py "$data" "$avatars" "$runs/pool"
+# Moods in drawn pictures at first; then all words in all pictures; then the paintings, too.
+make train "$runs/pool" "$runs/moods" --moods --hard 0.15 --lr 0.002 --steps "${STEPS_MOODS:-900}"
+make train "$runs/pool" "$runs/whole" --start "$runs/moods" --hard 0.4 --lr 0.002 --steps "${STEPS_WHOLE:-2400}"
+make train "$runs/pool" "$runs/last" --start "$runs/whole" --paintings train --hard 0.6 --lr 0.0007 --steps "${STEPS_LAST:-500}"
 for fold in 0 1 2 3 4; do # of the paintings, for the figures alone
-    make train "$runs/pool" "$runs/$fold" --start "$runs/whole" --paintings $fold --lr 0.0003 --steps "${STEPS_LAST:-300}"
+    make train "$runs/pool" "$runs/$fold" --start "$runs/whole" --paintings $fold --hard 0.6 --lr 0.0007 --steps "${STEPS_LAST:-500}"
 done
 make pack "$runs/last" pretrained/clip-faces.safetensors
 ${PYTHON:-python} benchmarks/clip_faces.py "$data" --folds "$runs" > benchmarks/results/clip-faces.json

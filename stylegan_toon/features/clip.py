@@ -16,6 +16,7 @@ from stylegan_toon.checkpoint.importers import MAX_FOREIGN_BYTES, torch_file
 from stylegan_toon.checkpoint.importers.clip import KIND, from_clip
 from stylegan_toon.config import from_json
 from stylegan_toon.errors import ModelError, UsageError, shown
+from stylegan_toon.features.clip_resnet import ResNet
 from stylegan_toon.features.clip_words import BytePairs, Words
 from stylegan_toon.paths import pretrained_file
 
@@ -26,7 +27,11 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class Config:
-    """Both towers; a head of attention is 64 wide. size: edge of the picture; tokens: rows of the table."""
+    """Both towers; a head of attention is 64 wide. size: edge of the picture; tokens: rows of the table.
+
+    stages: blocks in each of the four stages of a ResNet for pictures, whose size is 32 times that of its
+    last map; patch and layers are a transformer's.
+    """
 
     embed: int = 512
     size: int = 224
@@ -37,6 +42,7 @@ class Config:
     text_layers: int = 12
     context: int = 77
     tokens: int = 49_408
+    stages: tuple[int, ...] = ()
 
 
 class Attention(nn.Module):
@@ -98,12 +104,9 @@ class Vision(nn.Module):
         self.transformer = Transformer(width, config.layers)
         self.proj = nn.Parameter(torch.randn(width, config.embed) * scale)
 
-    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        """keep: which of the patches, row by row, are looked at; None means all."""
+    def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x).flatten(2).transpose(1, 2)
         x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1) + self.positional_embedding
-        if keep is not None:
-            x = torch.cat([x[:, :1], x[:, keep + 1]], dim=1)
         x = self.transformer(self.ln_pre(x), causal=False)
         return self.ln_post(x[:, 0]) @ self.proj
 
@@ -114,7 +117,11 @@ class CLIP(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        self.visual = Vision(config)
+        self.visual: Vision | ResNet = (
+            ResNet(config.width, config.stages, config.size // 32, config.embed)
+            if config.stages
+            else Vision(config)
+        )
         self.transformer = Transformer(config.text_width, config.text_layers)
         self.token_embedding = nn.Embedding(config.tokens, config.text_width)
         self.positional_embedding = nn.Parameter(torch.randn(config.context, config.text_width) * 0.01)
@@ -161,7 +168,7 @@ class Clip(nn.Module):
         """[N, 3, H, W] in [-1, 1] to the network's [N, 3, size, size]: bicubic with antialiasing, centre."""
         if x.ndim != 4 or x.shape[1] != 3 or 0 in x.shape:
             raise ValueError(f"expected pictures [N, 3, H, W], got {list(x.shape)}")
-        x = x.to(self.net.visual.proj.dtype)
+        x = x.to(self.net.text_projection.dtype)
         height, width = (max(round(self.size * side / min(x.shape[2:])), self.size) for side in x.shape[2:])
         if (height, width) != x.shape[2:]:
             x = F.interpolate(x, (height, width), mode="bicubic", antialias=True)
@@ -202,9 +209,8 @@ def load_clip(path: str | Path | None = None, device: str | torch.device = "cpu"
     """CLIP in float32, frozen: gradients pass to the picture, none to the weights.
 
     Args:
-        path: one of OpenAI's files with a vision transformer (TorchScript archives as they publish them, of
-            which no code is run, or a state dict), or one of this project; None or "clip-faces" takes the
-            one that ships.
+        path: one of OpenAI's files (TorchScript archives as they publish them, of which no code is run, or a
+            state dict), or one of this project; None or "clip-faces" takes the one that ships.
     Raises: ModelError when the file is missing, broken or holds no such model.
     """
     if path is None or str(path) == NAME:
@@ -237,7 +243,11 @@ def build_clip(checkpoint: Checkpoint) -> CLIP:
     Raises: ModelError where weights and configuration disagree, its message without the file's name.
     """
     config = from_json(Config, checkpoint.config)
-    if min(checkpoint.config.values()) < 1 or config.width % 64 or config.text_width % 64:
+    sizes = [config.embed, config.size, config.text_width, config.text_layers, config.context, config.tokens]
+    sizes += [config.width, *(config.stages or (config.patch, config.layers))]
+    heads = config.width * 32 if config.stages else config.width
+    odd = len(config.stages) not in (0, 4) or (config.stages and config.size % 32)
+    if odd or any(type(n) is not int or n < 1 for n in sizes) or heads % 64 or config.text_width % 64:
         raise ModelError("is of sizes that no CLIP has; get it again")
     with torch.device("meta"):
         wanted = CLIP(config).state_dict()

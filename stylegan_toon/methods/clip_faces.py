@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import AdamW, Optimizer
 
+from stylegan_toon.device import channels_last
 from stylegan_toon.features.clip import CLIP, MEAN, STD
 from stylegan_toon.losses.clip import caption_loss, prompt_loss
 from stylegan_toon.training.ema import update_ema
@@ -42,9 +43,10 @@ class ClipTraining(nn.Module):
     def __init__(self, config: Config, net: CLIP):
         super().__init__()
         self.config = config
-        self.net = net
+        self.net = channels_last(net)
         self.kinds: Tensor
-        self.register_buffer("kinds", torch.randn(sum(config.sizes), net.config.embed))
+        always = torch.Generator().manual_seed(0)  # the same where a run starts from another's network
+        self.register_buffer("kinds", torch.randn(sum(config.sizes), net.config.embed, generator=always))
         self.average = CLIP(net.config).requires_grad_(False)
         self.average.load_state_dict(net.state_dict())
 
@@ -73,13 +75,13 @@ class ClipTraining(nn.Module):
         Args:
             batch: picture [N, 3, S, S] in [-1, 1]; label [N, G], -1 unknown; text [sum of sizes + M, T],
                 tokens of the prompts and then of captions for the first M pictures; wrong [M, M], which
-                picture is contradicted by which caption; perhaps keep, the patches that are looked at.
+                picture is contradicted by which caption.
         """
         config, net = self.config, self.net
         for group in (group for one in opt.values() for group in one.param_groups):
             group["lr"] = self.rate(i)
         mean, std = (torch.tensor(values).to(batch["picture"])[:, None, None] for values in (MEAN, STD))
-        pictures = F.normalize(net.visual((batch["picture"] * 0.5 + 0.5 - mean) / std, batch.get("keep")))
+        pictures = F.normalize(net.visual((batch["picture"] * 0.5 + 0.5 - mean) / std))
         texts = F.normalize(net.encode_text(batch["text"]))
         prompts, captions = texts[: sum(config.sizes)], texts[sum(config.sizes) :]
         scale = net.logit_scale.exp().clamp(max=config.max_scale)

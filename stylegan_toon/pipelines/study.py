@@ -65,6 +65,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "ada": ADA,
     "freezed-ada": {"freeze_d": 2} | ADA,
     "freezesg-structure-ada": SG | STRUCTURE | ADA,
+    "lora": {"train": "lora", "freeze_mapping": True},
 }
 CORE = tuple(ARMS)[:6]
 

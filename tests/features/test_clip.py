@@ -17,6 +17,7 @@ from stylegan_toon.config import to_json
 from stylegan_toon.errors import MissingPartError, ModelError, UsageError
 from stylegan_toon.features import compat
 from stylegan_toon.features.clip import CLIP, MEAN, STD, Clip, Config, build_clip, load_clip, read_clip
+from stylegan_toon.features.clip_resnet import AttentionPool
 from stylegan_toon.features.clip_words import BytePairs, Words
 from stylegan_toon.paths import pretrained_file
 
@@ -115,6 +116,41 @@ def test_both_towers_equal_clip_anytorch() -> None:
     x, tokens = torch.randn(3, 3, 32, 32), torch.randint(0, 499, (4, 77))
     torch.testing.assert_close(net.encode_image(x), reference.encode_image(x), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(net.encode_text(tokens), reference.encode_text(tokens), atol=1e-5, rtol=1e-5)
+
+
+def test_pictures_through_a_resnet_equal_clip_anytorch() -> None:
+    theirs = clip_anytorch("model")
+    reference = theirs.CLIP(24, 64, (2, 1, 1, 2), 4, None, 77, 500, 64, 1, 1).eval()
+    state = reference.state_dict()
+    for name, value in state.items():
+        if "bn" in name or "downsample.1" in name:  # means, variances and biases that would hide mistakes
+            value.copy_(torch.rand(value.shape) * 0.5 + 0.5) if value.ndim else None
+    net = build_clip(from_clip(state)).eval()
+    assert net.config.stages == (2, 1, 1, 2) and net.config.size == 64
+    x = torch.randn(3, 3, 64, 64)
+    torch.testing.assert_close(net.encode_image(x), reference.encode_image(x), atol=1e-5, rtol=1e-5)
+
+
+def test_a_resnet_has_the_parameters_that_are_published() -> None:
+    with torch.device("meta"):
+        net = CLIP(Config(1024, width=64, stages=(3, 4, 6, 3)))
+    assert sum(p.numel() for p in net.parameters()) == 102_007_137  # RN50
+    assert sum(p.numel() for p in net.visual.parameters()) == 38_316_896
+
+
+def test_the_last_pooling_equals_float64_numpy() -> None:
+    pool = AttentionPool(2, 128, 5).double()
+    p = {name: value.detach().numpy() for name, value in pool.state_dict().items()}
+    x = torch.randn(1, 128, 2, 2).double()
+    places = [x[0, :, a, b].numpy() for a in (0, 1) for b in (0, 1)]
+    rows = np.stack([np.mean(places, 0), *places]) + p["positional_embedding"]
+    q, k, v = (rows @ p[f"{n}_proj.weight"].T + p[f"{n}_proj.bias"] for n in "qkv")
+    out = np.zeros(128)
+    for head in (slice(0, 64), slice(64, 128)):
+        scores = np.exp(k[:, head] @ q[0, head] / 8)
+        out[head] = scores @ v[:, head] / scores.sum()
+    wanted = p["c_proj.weight"] @ out + p["c_proj.bias"]
+    np.testing.assert_allclose(pool(x)[0].detach().numpy(), wanted, atol=1e-12)
 
 
 def clip_anytorch(name: str):
@@ -241,6 +277,24 @@ def test_a_state_dict_and_a_file_of_ours_give_the_same(tmp_path: Path, old: bool
     save(tmp_path / "a.safetensors", Checkpoint("clip", to_json(TINY), {}, net.state_dict()))
     x = torch.rand(2, 3, 20, 20)
     assert torch.equal(load_clip(tmp_path / "a.pt").image(x), load_clip(tmp_path / "a.safetensors").image(x))
+
+
+def test_an_archive_with_a_resnet_is_read_and_written(tmp_path: Path) -> None:
+    config = Config(8, 32, 32, 4, 0, 64, 1, 12, 40, (1, 1, 1, 1))
+    net = CLIP(config).eval()
+    x = torch.rand(2, 3, 32, 32)
+    clip = load_clip(archive(tmp_path / "clip.pt", net))
+    assert clip.net.config == config
+    torch.testing.assert_close(clip.net.encode_image(x), net.encode_image(x))
+    save(tmp_path / "a.safetensors", Checkpoint("clip", to_json(config), {}, clip.net.state_dict()))
+    assert torch.equal(clip.image(x), load_clip(tmp_path / "a.safetensors").image(x))
+
+
+@pytest.mark.parametrize("change", [{"stages": [1, 1]}, {"stages": ["a"] * 4}, {"size": 70}, {"width": 3}])
+def test_a_resnet_of_sizes_that_cannot_be_is_refused(change: dict[str, object]) -> None:
+    config = to_json(Config(8, 32, 32, 4, 0, 64, 1, 12, 40, (1, 1, 1, 1))) | change
+    with pytest.raises(ModelError, match="sizes that no CLIP has"):
+        build_clip(Checkpoint("clip", config, {}, {}))
 
 
 def test_a_small_model_in_openais_layout_reads_its_words_as_before(tmp_path: Path) -> None:

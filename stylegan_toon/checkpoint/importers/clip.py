@@ -1,4 +1,4 @@
-"""OpenAI's CLIP files with a vision transformer, and the small model of this project written as one.
+"""OpenAI's CLIP files, and the small model of this project written as one.
 
 Source of the layout: github.com/openai/CLIP clip/model.py (MIT): the sizes are read off the tensors.
 """
@@ -21,11 +21,13 @@ TOKENS, BEGIN, END = 49_408, 49_406, 49_407  # rows of OpenAI's table; its marks
 def from_clip(state: Mapping[str, Any]) -> Checkpoint:
     """The checkpoint for a state dict in OpenAI's names, float32.
 
-    Raises: ModelError if it is none, or has a ResNet for pictures.
+    Raises: ModelError if it is none.
     """
-    tensors = {name: value for name, value in state.items() if name not in NOTES}
-    if "visual.attnpool.positional_embedding" in tensors:
-        raise ModelError("is a CLIP with a ResNet, which is not read; take a ViT, such as clip-vit-b-32")
+    tensors = {
+        name: value
+        for name, value in state.items()
+        if name not in NOTES and not name.endswith(".num_batches_tracked")
+    }
 
     def shape(name: str, ndim: int) -> tuple[int, ...]:
         tensor = tensors.get(name)
@@ -33,21 +35,28 @@ def from_clip(state: Mapping[str, Any]) -> Checkpoint:
             raise ModelError(f"key {name} is missing or of another shape; it is no CLIP of OpenAI's layout")
         return tuple(tensor.shape)
 
-    width, _, patch, _ = shape("visual.conv1.weight", 4)
     context, text_width = shape("positional_embedding", 2)
-    places, _ = shape("visual.positional_embedding", 2)
+    if "visual.attnpool.positional_embedding" in tensors:
+        places, _ = shape("visual.attnpool.positional_embedding", 2)
+        width, patch = shape("visual.layer1.0.conv1.weight", 4)[0], 32
+        stages = [_blocks(tensors, f"visual.layer{i}") for i in range(1, 5)]
+        pictures = {"layers": 0, "stages": stages}
+    else:
+        places, _ = shape("visual.positional_embedding", 2)
+        width, _, patch, _ = shape("visual.conv1.weight", 4)
+        pictures = {"layers": _blocks(tensors, "visual.transformer.resblocks")}
     config = {
         "embed": shape("text_projection", 2)[1],
         "size": round((places - 1) ** 0.5) * patch,
         "patch": patch,
         "width": width,
-        "layers": _blocks(tensors, "visual.transformer"),
+        **pictures,
         "text_width": text_width,
-        "text_layers": _blocks(tensors, "transformer"),
+        "text_layers": _blocks(tensors, "transformer.resblocks"),
         "context": context,
         "tokens": shape("token_embedding.weight", 2)[0],
     }
-    if width % 64 or text_width % 64 or not width * text_width * patch:
+    if width * (32 if "stages" in pictures else 1) % 64 or text_width % 64 or not width * text_width * patch:
         raise ModelError(f"has widths {width} and {text_width}, and CLIP's are multiples of 64")
     return Checkpoint(KIND, config, {}, {name: owned(t, name) for name, t in tensors.items()})
 
@@ -75,6 +84,6 @@ def used(words: Mapping[str, Sequence[int]]) -> list[int]:
 
 
 def _blocks(tensors: Mapping[str, Any], tower: str) -> int:
-    """How many blocks a tower has."""
-    start = f"{tower}.resblocks."
+    """How many blocks a tower, or a stage of it, has."""
+    start = f"{tower}."
     return len({name[len(start) :].split(".")[0] for name in tensors if name.startswith(start)})
