@@ -96,7 +96,7 @@ def loads(data: bytes, path: str | Path, kind: str | None = None) -> Checkpoint:
     if not same:
         raise ModelError(f"{shown(path)} was changed since it was written (digest differs); get it again")
     if kind is not None and checkpoint.kind != kind:
-        raise ModelError(f"{shown(path)} holds a {checkpoint.kind[:40]}, not a {kind}; name another file")
+        raise ModelError(f"{shown(path)} holds {_a(checkpoint.kind[:40])}, not {_a(kind)}; name another file")
     if checkpoint.kind != TRAIN_STATE and (bad := not_finite(found)):
         raise ModelError(f"{shown(path)}: tensor {bad[:60]!r} holds NaN or infinity; take an earlier file")
     return checkpoint
@@ -202,3 +202,7 @@ def _head(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[:1] in tuple('aeiou') else 'a'} {kind}"

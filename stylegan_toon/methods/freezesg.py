@@ -44,6 +44,7 @@ class Config(GanConfig):
     blend: where not 0, every second draw on average has so many resolutions, from 4x4 up, of the source, so
         that what is above them learns to carry the style when it is blended there. It is not compared.
     train: all, or what a style file can hold: offsets, or lora of rank (stylegan2.adapters).
+    style_lr: the learning rate of what a style file holds, as a multiple of lr, the discriminator's.
     """
 
     freeze_mapping: bool = True
@@ -58,6 +59,7 @@ class Config(GanConfig):
     blend: int = 0  # not of the papers, which blend what was never trained so
     train: str = "all"
     rank: int = 8
+    style_lr: float = 5.0
 
     @property
     def lora(self) -> int:
@@ -115,7 +117,10 @@ class FreezeSG(nn.Module):
         return self._source[0]
 
     def optimizers(self) -> dict[str, Optimizer]:
-        return self.gan.optimizers(self._frozen)
+        out = self.gan.optimizers(self._frozen)
+        for group in out["g"].param_groups if self.config.train != "all" else ():
+            group["lr"] *= self.config.style_lr
+        return out
 
     def take_parts(self, parts: int) -> bool:
         return self.gan.take_parts(parts)

@@ -205,10 +205,11 @@ def finetune_generator(
         meta["source_mapping"] = mapping_digest(generator_checkpoint(module.source))
 
     def pack(g: Generator, about: Mapping[str, Any]) -> Checkpoint:
+        config = module.config
+        about = {**about, "blend": config.blend}  # what toonify draws it with unless told
         if opened.parent is None:
             return generator_checkpoint(g, about)
-        name, config = parent_name(Path(opened.source)), module.config
-        about = {**about, "blend": config.blend}
+        name = parent_name(Path(opened.source))
         return style_checkpoint(g, opened.parent, name, config.lora, config.freeze_g, about)
 
     def source_row(w_plus: Tensor) -> list[Tensor]:

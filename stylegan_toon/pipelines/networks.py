@@ -51,7 +51,13 @@ def open_networks(
             f"{shown(name, 60)} has two mappings, as --freeze-sg makes them; train the one it came from"
         )
     d = _open_discriminator(name, g, report)
-    seen = int(made.meta.get("pictures", 0))
+    counted = made.meta.get("pictures", 0)
+    if type(counted) not in (int, float) or not 0 <= counted < 1e15:
+        raise ModelError(
+            f"{shown(name, 60)} says it has seen {str(counted)[:20]!r} pictures, and a number is wanted; "
+            "convert it with --meta pictures=0"
+        )
+    seen = int(counted)
     if folder.is_dir() and (file := newest_state(folder)):
         state = load(file, "train-state")
         for network, prefix in ((g, "method/gan.g."), (d, "method/gan.d."), (g_ema, "method/gan.g_ema.")):

@@ -94,7 +94,7 @@ def test_a_file_of_another_kind_program_or_version_is_refused(tmp_path):
 
     file = tmp_path / "a.safetensors"
     save(file, some())
-    with pytest.raises(ModelError, match="holds a generator, not a encoder"):
+    with pytest.raises(ModelError, match="holds a generator, not an encoder"):
         load(file, "encoder")
     data = file.read_bytes()
     assert data.count(b'version\\": 1') == 1

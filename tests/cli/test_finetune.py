@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stylegan_toon.checkpoint.format import load, save
+from stylegan_toon.checkpoint.format import Checkpoint, load, save
 from stylegan_toon.cli.presets import cartoon_stylegan, parse_preset
 from stylegan_toon.errors import UsageError
 from stylegan_toon.pipelines.models import load_generator
@@ -42,6 +42,18 @@ def place(tmp_path_factory):
 def plan(*args, cwd, target=STORYBOOK):
     said = done("finetune", "--target", target, "--dry-run", "--json", *args, *CPU, cwd=cwd)
     return json.loads(said)
+
+
+@pytest.mark.parametrize("pictures", ["many", True, -1, 1e30, [3]], ids=str)
+def test_a_source_whose_count_of_pictures_is_no_number_is_refused(place, tmp_path, pictures):
+    made = load(place / "small.safetensors", "generator")
+    save(
+        tmp_path / "odd.safetensors", Checkpoint(made.kind, made.config, {"pictures": pictures}, made.tensors)
+    )
+    (tmp_path / "odd.discriminator.safetensors").hardlink_to(place / "small.discriminator.safetensors")
+    code, _, said = toon("finetune", "--target", STORYBOOK, "--source", "odd.safetensors", "--dry-run", *CPU,
+                         cwd=tmp_path)  # fmt: skip
+    assert code == 4 and "odd.safetensors says it has seen" in said and "Traceback" not in said
 
 
 @pytest.fixture(scope="module")
