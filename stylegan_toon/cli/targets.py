@@ -73,7 +73,7 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
         own = {name for name in given if context.get_parameter_source(name) not in ours}
         taken = {} if "preset" in own else {name: v for name, v in settings.items() if name not in own}
         if own & FREEZING:
-            taken.pop("freeze_g", None)
+            taken = {name: value for name, value in taken.items() if name not in ("freeze_g", "blend")}
         words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in taken.items())
         if "freeze_g" in taken:
             taken["freeze_mapping"] = True

@@ -25,6 +25,7 @@ PAPER = {
 
 FEW, SOME = 30, 300  # pictures; the command's own defaults are for SOME and more
 # The fewer pictures, the less is trained, the more is varied (ADA), the shorter, the closer is the watch.
+# What is blended, toonify draws so: coarse shapes of the person, the rest of the style; few freeze it anyway.
 RECIPES: dict[str, Mapping[str, float]] = {
     "few": {
         "freeze_g": 3,
@@ -34,8 +35,8 @@ RECIPES: dict[str, Mapping[str, float]] = {
         "look_every": 25,
         "save_every": 50,
     },
-    "some": {"freeze_g": 2, "ada_p": 0.3, "steps": 400, "look_every": 50, "save_every": 100},
-    "many": {},
+    "some": {"freeze_g": 2, "ada_p": 0.3, "blend": 3, "steps": 400, "look_every": 50, "save_every": 100},
+    "many": {"blend": 3},
 }
 
 
@@ -94,8 +95,8 @@ def _name(path: Path) -> str:
 def recipe(count: int, resolutions: int = 6) -> tuple[str, Mapping[str, float]]:
     """Which of RECIPES fits so many pictures, and its options, as finetune calls them.
 
-    At least two of the resolutions are trained.
+    At least two of the resolutions are trained, and at most half of them are blended.
     """
     kind = "few" if count < FEW else "some" if count < SOME else "many"
-    most = {"freeze_g": max(0, resolutions - 2)}
+    most = {"freeze_g": max(0, resolutions - 2), "blend": resolutions // 2}
     return kind, {name: min(value, most.get(name, value)) for name, value in RECIPES[kind].items()}

@@ -57,7 +57,7 @@ def test_webtoon_as_typed_says_what_stands_in_and_everything_bears_its_name(plac
     assert document["run"] == "runs/toonhead" and document["report"] == "runs/toonhead/report.html"
     lines = [line for line in err.splitlines() if "toonhead" in line]
     assert lines[0].startswith("no pictures in data/webtoon/") and "toonhead, which ships" in lines[0]
-    assert lines[1] == "toonhead: 900 pictures; many: the options as they are"
+    assert lines[1] == "toonhead: 900 pictures; many: --blend 2"
     assert lines[2].startswith("toonhead: best at step ") and lines[2].endswith(
         "see runs/toonhead/report.html"
     )

@@ -82,6 +82,7 @@ def test_fewer_pictures_freeze_more_and_end_sooner_and_two_resolutions_are_left_
     assert few["freeze_g"] > some["freeze_g"] > 1 and few["steps"] < some["steps"] < 500
     assert few["look_every"] < some["look_every"] < 100
     assert [recipe(10, n)[1]["freeze_g"] for n in (2, 3, 4, 5, 6)] == [0, 1, 2, 3, 3]
+    assert [recipe(100, n)[1]["blend"] for n in (2, 3, 4, 5, 6, 9)] == [1, 1, 2, 2, 3, 3]
 
 
 def test_every_setting_of_a_recipe_is_an_option_of_finetune_and_differs_from_its_default():
