@@ -16,7 +16,7 @@ for word in sad angry happy; do
         [ "$other" = "$word" ] || others+=(--neutral "a really $other face")
     done
     $toon styleclip --text "a really $word face" "${others[@]}" --engine direction --clip clip-faces \
-        --identity mobileface --groups coarse,medium --steps "${STEPS:-40}" --seeds 0-7 --style storybook --style avatar \
+        --identity mobileface --identity-weight 1.2 --groups coarse,medium --steps 90 --strength 1.75 --seeds 0-7 --style storybook --style avatar \
         --out "$out/$word"
     cp "$out/$word/a-really-$word-face.edit.safetensors" "pretrained/edits/$word.edit.safetensors"
 done

@@ -37,7 +37,7 @@ from stylegan_toon.cli.common import Common, toon_command
     help="Default: mapper 350 (2000 on a GPU), optimize 60 (200), direction 40 (100).",
 )
 @click.option(
-    "--strength", type=float, help="How much; below 0 backwards. Default: the edit's own, 1 if learnt."
+    "--strength", type=float, help="How much; a learnt edit keeps it. Default: a ready one's own, else 1."
 )
 @click.option(
     "--groups",

@@ -4,7 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +217,7 @@ def edit_by_text(
         order: what to learn; None applies ready.
         faces, blend, psi, refine: as Family and Family.gather take them.
         ready: an edit or mapper file, or the name of one in edits/ of a model folder.
-        strength: how much of it; None is the edit's own, 1 for moved codes.
+        strength: how much of it, which a learnt edit keeps; None is a ready one's own, 1 for others.
         layers: which of w_plus may change; learning has those of the order.
         styles: none draws with STYLE, too, if source is the one it came from.
         save_pairs: also write OUT/before/NAME.png and OUT/after/NAME.png, of styles OUT/before-STYLE/ ...
@@ -245,6 +245,8 @@ def edit_by_text(
     if student and order:
         learnt = student.learn(codes, out, resume, trained_on)
         edit, moved, chosen = learnt.edit, learnt.moved, student.layers
+        if edit and strength is not None:
+            edit = replace(edit, strength=strength)
         about |= {"engine": order.engine, "steps": learnt.steps, "seconds": round(learnt.seconds, 1)}
     text = order.text if order else str(edit.meta.get("text", edit.name)) if edit else ""
     strength = strength if strength is not None else edit.strength if edit else 1.0

@@ -196,6 +196,16 @@ def test_a_ready_edit_is_used_by_name_and_only_then(toon, models, tmp_path, netw
     assert toon("--edit", folder / "sad.edit.safetensors", "--seeds", "1")[0] == 0
 
 
+def test_a_learnt_edit_keeps_the_strength_that_it_was_given(toon, tmp_path):
+    args = ("--text", SAD, "--engine", "direction", "--steps", "2", "--seeds", "1")
+    assert toon(*args, "--strength", "1.5")[0] == 0
+    file = tmp_path / f"out/{STEM}.edit.safetensors"
+    assert load_edit(file).strength == 1.5
+    learnt = cells(tmp_path / f"out/{STEM}.png")
+    assert toon("--edit", file, "--seeds", "1", "--out", "again")[0] == 0
+    assert near(cells(tmp_path / "again/a-really-sad-face.png"), learnt, 4)
+
+
 def test_it_learns_from_codes_that_are_given(toon, tmp_path):
     assert toon("--rows", "1-3", "--columns", "4", "--save", "known", command="mix")[0] == 0
     args = ("--text", SAD, "--engine", "direction", "--steps", "2", "--seeds", "1")
