@@ -16,7 +16,7 @@ from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.metadata import read
 from stylegan_toon.pipelines.generate import seed_z
 from stylegan_toon.pipelines.models import load_generator
-from stylegan_toon.pipelines.styleclip import mood_of, slug
+from stylegan_toon.pipelines.styleclip import find_edit, mood_of, slug
 from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit, save_edit
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.latent_files import load_latents
@@ -52,7 +52,7 @@ def networks(models):
 
 
 def codes(g, *seeds):
-    return truncate(g.codes(seed_z(seeds, 8)), g.centre(), 0.7)
+    return truncate(g.codes(seed_z(seeds, g.config.z_dim)), g.centre(), 0.7)
 
 
 def pictures(g, w_plus):
@@ -192,8 +192,22 @@ def test_a_ready_edit_is_used_by_name_and_only_then(toon, models, tmp_path, netw
     edited, w_plus = apply_edit(networks[0], codes(networks[0], 1), made, 2)
     assert near(strip[0, 1], levels(pictures(edited, w_plus))[0])
     code, out, err = toon("--edit", "glad", "--seeds", "1")
-    assert (code, out) == (4, []) and "no edit is called 'glad'; known: sad; or name a file" in err
+    assert (code, out) == (4, []) and "no edit is called 'glad'; known: sad, angry, happy; or" in err
     assert toon("--edit", folder / "sad.edit.safetensors", "--seeds", "1")[0] == 0
+
+
+@pytest.mark.parametrize("mood", ["sad", "angry", "happy"])
+def test_the_edits_that_ship_are_small_and_of_the_faces_that_ship(mood):
+    path = find_edit(mood)
+    edit, source = load_edit(path), load_generator("faces")
+    assert path.stat().st_size <= 20_000 and edit.meta["text"] == f"a really {mood} face"
+    judge, place = load_emotion(), EXPRESSIONS.index(mood)
+    w_plus = codes(source, 2000, 2001, 2002, 2003)  # none of those that it was tuned on
+    edited, after = apply_edit(source, w_plus, edit, edit.strength)
+    with torch.no_grad():
+        before = judge(pictures(source, w_plus))[0][:, place]
+        rise = judge(pictures(edited, after))[0][:, place] - before
+    assert float(rise.median()) > 0.05
 
 
 def test_a_learnt_edit_keeps_the_strength_that_it_was_given(toon, tmp_path):
