@@ -3,8 +3,9 @@
 The network is the one that TensorFlow's FID ran, so it differs from torchvision's: averages leave padding
 out, the last block takes a maximum, and there are 1008 classes. Its modules bear the names in the file.
 Source: Szegedy et al. 2015, arXiv 1512.00567; Heusel et al. 2017, arXiv 1706.08500; the layout is that of
-mseitzer/pytorch-fid's pt_inception-2015-12-05-6726825d.pth (Apache-2.0). Pictures are enlarged as there: bilinear, without
-antialiasing, which is not what clean-fid or TensorFlow do; values of different ways do not compare.
+mseitzer/pytorch-fid's pt_inception-2015-12-05-6726825d.pth (Apache-2.0). Pictures are enlarged as there:
+bilinear, without antialiasing, which is not what clean-fid or TensorFlow do; values of different ways do not
+compare.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ LARGEST = 200_000_000  # bytes: twice the file
 Conv = tuple[str, int, int | tuple[int, int], int]  # name, channels out, kernel, stride (2: no padding)
 # A branch is what follows one another; where its last step is several, their outputs are joined.
 Branch = Sequence[Conv | Sequence[Conv]]
-STEM: Sequence[Conv] = (  # 3x3 without padding but for the third; a maximum over 3x3 halves after it and the last
+STEM: Sequence[Conv] = (  # the third alone is padded; after it and the last a maximum over 3x3 halves
     ("Conv2d_1a_3x3", 32, 3, 2), ("Conv2d_2a_3x3", 32, 3, 1), ("Conv2d_2b_3x3", 64, 3, 1),
     ("Conv2d_3b_1x1", 80, 1, 1), ("Conv2d_4a_3x3", 192, 3, 1),
 )  # fmt: skip
@@ -85,8 +86,8 @@ def block_e() -> list[Branch]:
 
 BLOCKS: Sequence[tuple[str, list[Branch], str]] = (  # name, branches, what the last branch takes first
     ("Mixed_5b", block_a(32), "mean"), ("Mixed_5c", block_a(64), "mean"), ("Mixed_5d", block_a(64), "mean"),
-    ("Mixed_6a", block_b(), "halve"),
-    ("Mixed_6b", block_c(128), "mean"), ("Mixed_6c", block_c(160), "mean"), ("Mixed_6d", block_c(160), "mean"),
+    ("Mixed_6a", block_b(), "halve"), ("Mixed_6b", block_c(128), "mean"),
+    ("Mixed_6c", block_c(160), "mean"), ("Mixed_6d", block_c(160), "mean"),
     ("Mixed_6e", block_c(192), "mean"), ("Mixed_7a", block_d(), "halve"),
     ("Mixed_7b", block_e(), "mean"), ("Mixed_7c", block_e(), "max"),
 )  # fmt: skip
@@ -177,9 +178,7 @@ def load_inception(path: str | Path | None = None, device: str | torch.device = 
     """
     path = path or pretrained_file(FILE)
     if path is None:
-        raise ModelError(
-            "Inception is not here; get it by stylegan-toon models get inception-fid, or name a file"
-        )
+        raise ModelError("Inception is not here; name its file, or stylegan-toon models get inception-fid")
     try:
         if Path(path).stat().st_size > LARGEST:
             raise ModelError(f"is larger than Inception's {LARGEST // 2_000_000} MB; name another file")
@@ -197,9 +196,7 @@ def load_inception(path: str | Path | None = None, device: str | torch.device = 
         value = found.get(key)
         if key not in wanted or not isinstance(value, Tensor) or value.shape != wanted[key].shape:
             why = "is not as wanted" if key in wanted else "is left over"
-            raise ModelError(
-                f"{shown(path)} is no Inception for FID (key {key[:60]} {why}); name another file"
-            )
+            raise ModelError(f"{shown(path)} is no Inception for FID (key {key[:60]} {why}); get it again")
         found[key] = value.to(torch.float32, copy=True)  # read's tensors lie in the file's bytes
     net.load_state_dict({**found, **tracked}, assign=True)
     return channels_last(net.eval().requires_grad_(False).to(device))

@@ -1,8 +1,8 @@
 """Frechet distance of two sets of features: FID, where the features are Inception's.
 
-Source: Heusel et al. 2017, arXiv 1706.08500, eq. 6. It is biased upwards where pictures are few (of N pictures
-with F features a covariance of rank N - 1 < F is all there is), so only figures of equal numbers of pictures
-and of one feature network compare; KID does not have that fault.
+Source: Heusel et al. 2017, arXiv 1706.08500, eq. 6. It is biased upwards where pictures are few
+(of N pictures with F > N features there is only a covariance of rank N - 1), so only figures of equal numbers
+of pictures and of one feature network compare; KID does not have that fault.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Pixel by pixel: MSE, PSNR and SSIM of saved pictures, and how sharp a picture is.
 
-All take uint8 [N, 3, H, W], since published figures are taken from files, and give one float64 value a picture.
+All take uint8 [N, 3, H, W], since published figures are taken from files, and give a float64 value a picture.
 """
 
 import torch
@@ -27,9 +27,9 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity, [N]: the mean over channels and over the places where the window fits.
 
-    A Gaussian window of 11x11, sigma 1.5, without padding; biased (co)variances; c1 = (K1 255)^2, c2 = (K2 255)^2.
-    Equal to scikit-image with gaussian_weights=True, sigma=1.5, use_sample_covariance=False, and to piq without
-    downsampling; torchmetrics keeps a padded border, so its values are others.
+    A Gaussian window of 11x11, sigma 1.5, without padding; biased (co)variances; c1 = (K1 255)^2,
+    c2 = (K2 255)^2. Equal to scikit-image with gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False, and to piq without downsampling; torchmetrics keeps a padded border, so its values are others.
     Raises: ValueError for other or unequal shapes, and edges below 11.
     """
     _check(a, b)

@@ -88,7 +88,7 @@ def test_it_equals_torchvisions_network_with_the_three_changes(file, state):
     theirs.load_state_dict(state, strict=False)
     theirs.fc = nn.Identity()
     for name, block in theirs.named_children():
-        if name[:7] in ("Mixed_5", "Mixed_6") and hasattr(block, "branch_pool") or name == "Mixed_7b":
+        if (name[:7] in ("Mixed_5", "Mixed_6") and hasattr(block, "branch_pool")) or name == "Mixed_7b":
             block._forward = _pooling(block, type(block)._forward, "mean")
         if name == "Mixed_7c":
             block._forward = _pooling(block, type(block)._forward, "max")
