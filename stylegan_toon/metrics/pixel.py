@@ -29,7 +29,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
     A Gaussian window of 11x11, sigma 1.5, without padding; biased (co)variances; c1 = (K1 255)^2,
     c2 = (K2 255)^2. Equal to scikit-image with gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False, and to piq without downsampling; torchmetrics keeps a padded border, so its values are others.
+    use_sample_covariance=False, and to piq without downsampling; torchmetrics keeps a padded border.
     Raises: ValueError for other or unequal shapes, and edges below 11.
     """
     _check(a, b)

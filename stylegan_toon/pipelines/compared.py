@@ -1,0 +1,48 @@
+"""The result of a comparison as a file: what page, table and rating are made of. Imports no torch."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stylegan_toon.errors import InputError, shown
+
+VERSION = 1
+LARGEST = 500_000_000  # bytes of a result
+
+
+class Row(NamedTuple):
+    """A line of the table: one entry and budget, its seeds together. cells: their results."""
+
+    label: str
+    budget: str
+    cells: list[dict[str, Any]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.label}, {self.budget}" if self.budget in ("pictures", "seconds") else self.label
+
+
+def rows(result: Mapping[str, Any]) -> list[Row]:
+    """In the order of the suite; what has no result yet is left out."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for cell in result["cells"]:
+        found.setdefault((cell["label"], cell["budget"]), []).append(cell)
+    order = [entry["label"] for entry in result["suite"]["methods"]]
+    return [Row(*key, found[key]) for key in sorted(found, key=lambda key: (order.index(key[0]), key[1]))]
+
+
+def read_result(path: str | Path) -> dict[str, Any]:
+    """A comparison's compare.json, or that in its folder. Raises: InputError."""
+    file = Path(path) / "compare.json" if Path(path).is_dir() else Path(path)
+    try:
+        if file.stat().st_size > LARGEST:
+            raise ValueError("too large")
+        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        rows(result)
+        if result["version"] != VERSION or not all(key in result for key in ("about", "controls", "photos")):
+            raise KeyError
+        return result
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise InputError(f"{shown(file)} is no result of a comparison ({why}); name its folder") from None
