@@ -16,6 +16,7 @@ Examples:
 # A method is called as its file is; the files are not imported for that.
 FILES = Path(__file__).parents[1].glob("methods/i2i/[a-z]*.py")
 NAMES = sorted(file.stem.replace("_", "-") for file in FILES)
+UNTRAINED = ("binarize", "nst", "toonify")  # pipelines.untrained
 
 
 @click.group(epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -123,12 +124,23 @@ def train(
 @toon_command(
     "stylegan-toon baseline run cyclegan me.jpg --weights runs/cyclegan",
     "stylegan-toon baseline run cyclegan holiday/ --weights latest_net_G_A.pth --out cartoons",
+    "stylegan-toon baseline run binarize me.jpg --preset adaptive",
+    "stylegan-toon baseline run nst me.jpg --style painting.jpg --vgg vgg_conv.pth --preset paper",
 )
-@click.argument("name", metavar="NAME", type=click.Choice(NAMES))
+@click.argument("name", metavar="NAME", type=click.Choice([*NAMES, *UNTRAINED]))
 @click.argument("photos", nargs=-1, required=True, type=click.Path())
 @click.option(
-    "--weights", required=True, type=click.Path(), metavar="FILE|RUN", help="A run, or a file of weights."
+    "--weights",
+    type=click.Path(),
+    metavar="FILE|RUN",
+    help="A run, or a file of weights; of what is trained.",
 )
+@click.option("--preset", help="Of binarize, nst and toonify. Default: small.")
+@click.option(
+    "--set", "changes", multiple=True, type=Setting(), help="As baseline train, of the same. Repeatable."
+)
+@click.option("--style", metavar="NAME|FILE", help="nst: a picture. toonify: a style. Default: storybook.")
+@click.option("--vgg", type=click.Path(), metavar="FILE", help="nst: as baseline train.")
 @click.option("--out", type=click.Path(), default="out", show_default=True, help="Folder for the results.")
 @click.option(
     "--max-size",
@@ -139,17 +151,38 @@ def train(
     help="Longer edges are brought to it for the network, and the result back.",
 )
 @click.option("--metadata/--no-metadata", default=True, help="Write into every PNG how it was made, or not.")
-def run(common: Common, **options: Any) -> None:
+def run(common: Common, name: str, weights: str | None, **options: Any) -> None:
     """Translate PHOTOS, pictures or folders of them, with the method NAME; each result has its photo's size.
 
-    Weights are those of `baseline train`, or a file of the original's own (docs/baselines.md). Prints one
-    path a line.
+    Weights are those of `baseline train`, or a file of the original's own (docs/baselines.md); binarize, nst
+    and toonify need none. Prints one path a line.
     """
     from stylegan_toon.pipelines.translate import translate_files
+    from stylegan_toon.pipelines.untrained import run_untrained
 
+    own = {key: options.pop(key) for key in ("preset", "changes", "style", "vgg")}
+    options |= {"device": common.device, "report": common.report}
+    if name in UNTRAINED:
+        if weights is not None:
+            raise UsageError(f"{name} is not trained, so it has no --weights; leave it out")
+        if own["vgg"] and name != "nst":
+            raise UsageError(f"{name} looks at no features, so --vgg is of no use to it; leave it out")
+        if own["style"] and name == "binarize":
+            raise UsageError("binarize has no style; leave --style out, or take nst or toonify")
+        made = run_untrained(
+            name, preset=own["preset"] or "small", changes=dict(own["changes"]), style=own["style"],
+            vgg=own["vgg"], **options,
+        )  # fmt: skip
+    else:
+        if weights is None:
+            raise UsageError(f"{name} needs --weights: a run of baseline train {name}, or a file")
+        if given := [key for key in own if own[key]]:
+            flag = given[0].replace("changes", "set")
+            raise UsageError(f"--{flag} is of {', '.join(UNTRAINED)}; {name}'s weights know their settings")
+        made = translate_files(name, weights=weights, **options)
     results: list[dict[str, object]] = []
     failed: list[str] = []
-    for one in translate_files(**options, device=common.device, report=common.report):
+    for one in made:
         if one.error:
             common.problem(one.error)
             failed.append(one.error)

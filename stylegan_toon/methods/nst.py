@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from torch.nn.functional import mse_loss
 from torch.optim import LBFGS
 
+from stylegan_toon.features.vgg import Maps
 from stylegan_toon.losses.style import gram
-from stylegan_toon.methods.translation import Features
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_2"
@@ -47,7 +47,7 @@ class Config:
 
 
 class NST(nn.Module):
-    def __init__(self, config: Config, features: Features, style: Tensor):
+    def __init__(self, config: Config, features: Maps, style: Tensor):
         """style: [1, 3, H, W] in [-1, 1], the picture whose manner is taken."""
         super().__init__()
         self.config, self.features = config, features
@@ -60,7 +60,7 @@ class NST(nn.Module):
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _one(self, photo: Tensor) -> Tensor:
-        photo = photo.detach().clone()
+        photo = photo.detach().clone(memory_format=torch.contiguous_format)  # L-BFGS flattens by view
         style = self.get_buffer("style").clone().to(photo)
         style = F.interpolate(style, photo.shape[2:], mode="bilinear", antialias=True)
         with torch.no_grad():

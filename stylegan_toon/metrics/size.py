@@ -1,22 +1,21 @@
 """What a translation costs: parameters, operations, seconds and memory a picture."""
 
-import threading
 import time
 from collections.abc import Callable
+from itertools import accumulate
 from statistics import median
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
-
-from stylegan_toon.device import memory_used
 
 
 class Cost(NamedTuple):
     """Of one picture: flops counts a multiplication and an addition as two, in convolutions and matrix
-    products alone; seconds is the median of several; memory_mb is the most that was held above what was held
-    before (on the CPU sampled every millisecond, so short peaks may be missed)."""
+    products alone; seconds is the median of several; memory_mb is what tensors took at the worst moment, the
+    networks' own weights left out (10^6 bytes)."""
 
     flops: int
     seconds: float
@@ -38,13 +37,12 @@ def cost(translate: Callable[[Tensor], Tensor], photo: Tensor, repeats: int = 5)
     with FlopCounterMode(display=False) as counter:
         translate(photo)
     seconds = []
-    with _Peak(photo.device) as peak:
-        for _ in range(repeats):
-            began = time.perf_counter()
-            translate(photo)
-            _wait(photo.device)
-            seconds.append(time.perf_counter() - began)
-    return Cost(counter.get_total_flops(), median(seconds), peak.more / 1e6)
+    for _ in range(repeats):
+        began = time.perf_counter()
+        translate(photo)
+        _wait(photo.device)
+        seconds.append(time.perf_counter() - began)
+    return Cost(counter.get_total_flops(), median(seconds), _most_held(translate, photo) / 1e6)
 
 
 def _wait(device: torch.device) -> None:
@@ -52,31 +50,17 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-class _Peak:
-    """The most bytes held inside the block above those held at its beginning: more."""
-
-    def __init__(self, device: torch.device):
-        self.device, self.more, self._end = device, 0, threading.Event()
-
-    def __enter__(self) -> "_Peak":
-        if self.device.type == "cuda":
-            _wait(self.device)
-            torch.cuda.reset_peak_memory_stats(self.device)
-            self._before = torch.cuda.memory_allocated(self.device)
-            return self
-        self._before = memory_used()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self._end.wait(0.001):
-            self.more = max(self.more, memory_used() - self._before)
-
-    def __exit__(self, *_: object) -> None:
-        if self.device.type == "cuda":
-            self.more = torch.cuda.max_memory_allocated(self.device) - self._before
-            return
-        self._end.set()
-        self._thread.join()
-        self.more = max(self.more, memory_used() - self._before)
+def _most_held(translate: Callable[[Tensor], Tensor], photo: Tensor) -> int:
+    """Bytes of tensors, at the worst moment of a call, above those before it."""
+    if photo.device.type == "cuda":
+        _wait(photo.device)
+        torch.cuda.reset_peak_memory_stats(photo.device)
+        before = torch.cuda.memory_allocated(photo.device)
+        translate(photo)
+        return torch.cuda.max_memory_allocated(photo.device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        translate(photo)
+    assert profiler.profiler is not None and profiler.profiler.kineto_results is not None
+    events = profiler.profiler.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    return max(accumulate((size for _, size in changes), initial=0))

@@ -93,8 +93,8 @@ class Judge:
         photos = self.photos.roll(turn, 0)
         out = {f"kid/{space}": one for space, one in self._kids(made).items()} if not turn else {}
         if out:
-            ratios = [out[f"kid/{space}"]["value"] / max(self.copy[space], 1e-3) for space in self.spaces]
-            out["way"] = _alone(1 - sum(ratios) / len(ratios))
+            gone = [1 - out[f"kid/{space}"]["value"] / max(self.copy[space], 1e-3) for space in self.scale]
+            out["way"] = _alone(sum(max(share, -1.0) for share in gone) / len(gone))
             net = self.spaces[self.fid_space]
             of = [features(net, parts(side, BATCH), self.where) for side in (self.cartoons, made)]
             out[f"fid/{self.fid_space}"] = _alone(fid(*of))
@@ -166,11 +166,10 @@ def compare(
     for entry in suite.entries:  # before anything is written
         if entry.method not in UNTRAINED and not entry.weights:
             settings(entry.method, entry.preset, {**entry.set, "size": str(suite.size)})
-    plan = {
-        "suite": asdict(suite), "photos_from": _named(photos), "cartoons_from": _named(cartoons), "style": Path(style).name,
+    plan: dict[str, Any] = {
+        "suite": {**asdict(suite), "methods": list(suite.methods)}, "photos_from": _named(photos), "cartoons_from": _named(cartoons), "style": Path(style).name,
         "vgg": vgg and Path(vgg).name, "seed": seed,
     }  # fmt: skip
-    plan["suite"]["methods"] = list(suite.methods)
     _same_plan(folder, plan)
     split(suite, folder, photos, cartoons, report)
     every = cells(suite, seed)
@@ -392,13 +391,10 @@ def _rate(cell: Cell, suite: Suite, folder: Path, train: Callable[[int, Path], f
 
 def _fitted(config: Any, steps: int) -> Any:
     """config with an epoch so long that its schedule ends with the run, where a schedule is in epochs."""
-    one = replace(config, epoch=1)
-    try:
-        return replace(
-            config, epoch=max(1, math.ceil(steps / max(one.steps * config.batch, 1) * config.batch))
-        )
-    except NotImplementedError:
+    long, twice = replace(config, epoch=10_000), replace(config, epoch=20_000)
+    if long.steps == twice.steps:
         return config
+    return replace(config, epoch=max(1, round(steps / long.steps * 10_000)))
 
 
 def _pairs(suite: Suite, folder: Path, style: str, device: str, report: Callable[[str], None]) -> Path:

@@ -38,13 +38,14 @@ FIGURES: Mapping[str, tuple[str, bool | None, int]] = {
     "mse": ("MSE, 0-255", False, 0),
     "gradient": ("average gradient", None, 2),
 }
+CONTROLS = {"copy": "photos, copied", "cartoons": "cartoons of nobody in them"}
 KEY = ("way", "kid/untrained", "kid/mobileface", "edge_ssim", "identity")  # what the docs show
 COLOURS = ("#2f5fd0", "#c2571a", "#12805c", "#8a3fb3", "#b3261e", "#667085", "#0b7f99", "#9a7b00")
 MORE = """
 body{max-width:1280px}.wide{overflow-x:auto}th{font-weight:600;text-align:right;vertical-align:bottom;
 padding:5px 0 5px 14px;font-size:13px}th:first-child,td:first-child{text-align:left;padding-left:0;
 white-space:nowrap}td{text-align:right;padding:5px 0 5px 14px;white-space:nowrap}td small{display:block;
-color:var(--dim);font-size:11px}tr.control td{color:var(--dim);font-style:italic}.faces td{padding:2px}
+color:var(--dim);font-size:11px}tr.control td{color:var(--dim);font-style:italic}table.faces{width:auto}.faces td{padding:2px}
 .faces img{width:112px;border-radius:4px;image-rendering:auto}.faces td:first-child{padding-right:12px}
 svg.plot{max-width:760px}svg .dot{font-size:10px;fill:#fff}
 """
@@ -98,8 +99,7 @@ def write_docs(result: Mapping[str, Any], out: str | Path) -> list[Path]:
 def _all_rows(result: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]], list[str]]]:
     """(name, cells, parameters and seconds) of the controls, as cells of their own, and of every row."""
     controls: list[tuple[str, list[dict[str, Any]], list[str]]] = [
-        ("*photos, copied*", [{"figures": result["controls"]["copy"]}], ["", ""]),
-        ("*cartoons, of nobody in them*", [{"figures": result["controls"]["cartoons"]}], ["", ""]),
+        (f"*{name}*", [{"figures": result["controls"][key]}], ["", ""]) for key, name in CONTROLS.items()
     ]
     if result["cells"]:
         controls.append(("*outputs, shuffled*", [_shuffled(result)], ["", ""]))
@@ -164,9 +164,7 @@ def _page(result: Mapping[str, Any], votes: Sequence[Mapping[str, Any]]) -> str:
 def _about(result: Mapping[str, Any]) -> list[str]:
     """What was compared, and how little it may tell: sentences."""
     suite, about, count = result["suite"], result["about"], result["about"]["pictures"]
-    drawn = (
-        "faces drawn by the generator that ships, not photos" if result["photos_from"] is None else "photos"
-    )
+    kind = "photos" if result["photos_from"] else "drawn faces (of the generator that ships, no real photos)"
     own = suite["cartoons"] if result["cartoons_from"] is None else result["cartoons_from"]
     budgets = []
     if suite["pictures"]:
@@ -174,7 +172,7 @@ def _about(result: Mapping[str, Any]) -> list[str]:
     if suite["seconds"]:
         budgets.append(f"{suite['seconds']:g} seconds of training (seconds)")
     lines = [
-        f"{suite['size']} px; {count['photos']:,} {drawn} and {count['cartoons']:,} cartoons ({own}) to train "
+        f"{suite['size']} px; {count['photos']:,} {kind} and {count['cartoons']:,} cartoons ({own}) to train "
         f"on; measured on {count['photos-held-out']} held-out pictures against {count['cartoons-held-out']} "
         f"held-out cartoons. Seeds: {suite['seeds']}. Device: {about['device']}, {about['threads']} threads.",
         f"Budgets of what is trained here: {'; '.join(budgets) or 'none'}. toonify, nst and binarize are taken "
@@ -295,15 +293,10 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def _plot(result: Mapping[str, Any], alone: bool = False) -> str:
     """An SVG: the way to the cartoons across, edge SSIM up, a numbered dot a row. alone: a file of its own."""
-    dots = []
-    for row in rows(result):
-        x, y = interval(row.cells, "way"), interval(row.cells, "edge_ssim")
-        if x and y:
-            dots.append((row.name, x[0], y[0]))
-    copied = result["controls"]["copy"]
-    dots.append(("photos, copied", _float(copied["way"]["value"]), _float(copied["edge_ssim"]["value"])))
-    made = result["controls"]["cartoons"]
-    dots.append(("cartoons of nobody", _float(made["way"]["value"]), _float(made["edge_ssim"]["value"])))
+    groups = [(row.name, row.cells) for row in rows(result)]
+    groups += [(name, [{"figures": result["controls"][key]}]) for key, name in CONTROLS.items()]
+    places = [(name, interval(cells, "way"), interval(cells, "edge_ssim")) for name, cells in groups]
+    dots = [(name, way[0], kept[0]) for name, way, kept in places if way and kept]
     height = max(HEIGHT, TOP + 18 * len(dots) + BOTTOM)
     across = ticks(min(x for _, x, _ in dots), max(x for _, x, _ in dots), 5)
     up = ticks(min(y for *_, y in dots), max(y for *_, y in dots), 5)
@@ -328,14 +321,14 @@ def _plot(result: Mapping[str, Any], alone: bool = False) -> str:
                  "0 a photo, 1 a cartoon</text>")  # fmt: skip
     drawn.append(f'<text transform="translate(14 {(TOP + bottom) / 2}) rotate(-90)" text-anchor="middle">'
                  "edge SSIM with the photo</text>")  # fmt: skip
-    best = front([(x, y) for _, x, y in dots[:-2]])
+    best = front([(x, y) for _, x, y in dots[: -len(CONTROLS)]])
     path = "L".join("{:.1f} {:.1f}".format(*place(*dots[i][1:])) for i in best)
     drawn.append(
         f'<path d="M{path}" fill="none" stroke="#12805c" stroke-width="1.5" stroke-dasharray="4 3"/>'
     )
     for i, (name, x, y) in enumerate(dots):
         at, to = place(x, y)
-        control = i >= len(dots) - 2
+        control = i >= len(dots) - len(CONTROLS)
         colour = "#98a2b3" if control else COLOURS[i % len(COLOURS)]
         text = escape(name)
         drawn.append(

@@ -237,7 +237,8 @@ def _handler(votes: Votes) -> type[BaseHTTPRequestHandler]:
 
         def _ours(self) -> bool:
             """Whether the request names this server, and not a stranger's name that leads here."""
-            port = self.server.server_address[1]
+            assert isinstance(self.server, ThreadingHTTPServer)
+            port = self.server.server_port
             return self.headers.get("Host") in (f"{HOST}:{port}", f"localhost:{port}")
 
         def _rater(self) -> tuple[str, bool]:

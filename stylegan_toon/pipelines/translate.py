@@ -120,7 +120,20 @@ def translate_files(
     where = choose_device(device)
     translator = load_translator(name, weights, where)
     file = Path(weights) / "last.safetensors" if Path(weights).is_dir() else Path(weights)
-    model = file_entry(file) if metadata else {}
+    about = {"method": name, "models": {"weights": file_entry(file)}} if metadata else None
+    yield from translate_each(translator, photos, about, out, most, where, report)
+
+
+def translate_each(
+    translator: Translator,
+    photos: Sequence[str],
+    about: Mapping[str, Any] | None,
+    out: str,
+    most: int,
+    where: torch.device,
+    report: Callable[[str], None],
+) -> Iterator[Result]:
+    """As translate_files, by any translator; about is what every PNG says of it, None for nothing."""
     for photo, relative in list_images(photos):
         began = time.perf_counter()
         try:
@@ -134,13 +147,8 @@ def translate_files(
             )
         cartoon = translate_picture(translator, picture, where, most)
         path = free(Path(out) / relative.with_suffix(".png"), photo, "toon")
-        about = {
-            "command": "baseline run",
-            "method": name,
-            "models": {"weights": model},
-            "photo": file_entry(photo),
-        }
-        save_png(path, cartoon, chunks(about) if metadata else {})
+        note = {} if about is None else {"command": "baseline run", **about, "photo": file_entry(photo)}
+        save_png(path, cartoon, chunks(note) if note else {})
         yield Result(photo, path, seconds=time.perf_counter() - began)
 
 

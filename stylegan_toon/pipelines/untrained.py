@@ -1,7 +1,8 @@
 """Translators that need no training: binarization, style transfer by optimisation, and this project's toonify."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -9,12 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stylegan_toon.config import changed, to_json
+from stylegan_toon.device import choose_device
 from stylegan_toon.errors import UsageError
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.vgg import load_maps
+from stylegan_toon.images import load_image, to_tensor
+from stylegan_toon.metadata import file_entry
 from stylegan_toon.methods import binarize, nst
-from stylegan_toon.pipelines.toonify import Toonifier
+from stylegan_toon.pipelines.toonify import Result, Toonifier, toonify_files
+from stylegan_toon.pipelines.translate import MOST, translate_each
 from stylegan_toon.training.method import Translator
+
+STYLE = "storybook"  # of toonify
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,44 @@ def open_untrained(
     toonifier.invert(toonifier.like(torch.zeros(1, 3, *[toonifier.source.config.resolution] * 2)))  # loads it
     networks = [toonifier.cartoon, *([toonifier.encoder] if toonifier.encoder else [])]
     return Opened(Toonify(toonifier), networks, {**about, "recipe": str(toonifier.recipe)})
+
+
+def run_untrained(
+    name: str,
+    photos: Sequence[str],
+    preset: str = "small",
+    changes: Mapping[str, str] | None = None,
+    style: str | None = None,
+    vgg: str | None = None,
+    out: str = "out",
+    most: int = MOST,
+    device: str = "auto",
+    report: Callable[[str], None] = lambda text: None,
+    metadata: bool = True,
+) -> Iterator[Result]:
+    """Translate photos (files and folders) by one of UNTRAINED: a Result each, as translate_files.
+
+    toonify finds the faces and puts their cartoons back, as the command of that name.
+    Args:
+        style: of toonify a name or file (storybook); of nst the picture whose manner is taken.
+        preset, changes, vgg: as open_untrained.
+    Raises: UsageError, InputError (nst's picture), ModelError, MissingPartError, DiskError.
+    """
+    config, where = untrained_settings(name, preset, changes or {}), choose_device(device)
+    if name == "toonify":
+        blend = None if config.blend < 0 else config.blend
+        yield from toonify_files(
+            photos, style or STYLE, blend=blend, out=out, device=device, report=report, metadata=metadata
+        )
+        return
+    picture = to_tensor(load_image(style)) if style and name == "nst" else None
+    opened = open_untrained(name, preset, changes or {}, where, STYLE, picture, vgg, report)
+    about: dict[str, Any] = {"method": name, "settings": opened.settings}
+    if style and name == "nst":
+        about["style"] = file_entry(Path(style))
+    yield from translate_each(
+        opened.translator, photos, about if metadata else None, out, most, where, report
+    )
 
 
 def untrained_settings(name: str, preset: str, changes: Mapping[str, str]) -> Any:
