@@ -38,8 +38,8 @@ ACTIONS = ("page", "rate", "votes")  # else the first word is a suite
     "--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="rate: 0 takes a free one."
 )
 def compare(
-    common: Common, what: str, result: str | None, out: str | None, docs: str | None, votes: str | None, port: int,
-    **options: Any,
+    common: Common, what: str, result: str | None, out: str | None, docs: str | None, votes: str | None,
+    port: int, **options: Any,
 ) -> None:  # fmt: skip
     """Train or take every method of SUITE on one split with equal budgets, and compare them in one page.
 

@@ -1,8 +1,8 @@
 """Binarization: black where a photo is dark, white where it is light. Nothing is trained.
 
-The scGAN paper (arXiv 1904.12615, table 2) compares with "image binarization" and names no algorithm; here are
-three: a fixed threshold, Otsu's, and one that follows the neighbourhood. Any size. Grey is ITU-R BT.601, 8 bits.
-Sources: Otsu 1979, IEEE Trans. SMC 9(1); the adaptive one is the local mean minus an offset, as commonly done.
+The scGAN paper (arXiv 1904.12615, table 2) compares with "image binarization" and names no algorithm; here
+are three: a fixed threshold, Otsu's, and one that follows the neighbourhood. Any size. Grey is ITU-R BT.601,
+in 8 bits. Sources: Otsu 1979, IEEE Trans. SMC 9(1); the adaptive one is the local mean minus an offset.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """Neural style transfer: a photo is optimised until its features have the Gram matrices of one style picture.
 
-Paper: Gatys et al. 2016, CVPR; layers, weights and optimiser as in leongatys/PytorchNeuralStyleTransfer: relu1_1,
-2_1, 3_1, 4_1, 5_1 with weights 1000 / C^2 for style, relu4_2 with weight 1 for content, L-BFGS from the photo.
+Paper: Gatys et al. 2016, CVPR; layers, weights and optimiser as in leongatys/PytorchNeuralStyleTransfer:
+relu1_1, 2_1, 3_1, 4_1, 5_1 with weights 1000 / C^2 for style, relu4_2 with weight 1 for content, L-BFGS from
+the photo.
 Domains: one photo and one cartoon, any size (256 px and more in the paper). Nothing is trained, so every
 picture takes `calls` passes there and back through the network.
 Deviations: one size, where the code adds a second pass at 800 px; the style picture is brought to the photo's
@@ -28,7 +29,7 @@ CONTENT = "relu4_2"
 
 @dataclass(frozen=True)
 class Config:
-    """calls: of the loss and its gradient, for each picture; L-BFGS may ask for a few more in its last step."""
+    """calls: of the loss and its gradient, for each picture; the last step of L-BFGS may ask for more."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "small": {"calls": 40}}
     paired: ClassVar[bool] = False

@@ -1,7 +1,7 @@
 """Roads from photo to cartoon, compared: one split, equal budgets, the same held-out photos, one table.
 
-A cell is one entry of the suite, one budget and one seed; its figures and pictures are one JSON file, so that a
-comparison that was stopped goes on. What the figures mean: docs/metrics.md; how to run it: docs/comparison.md.
+A cell is one entry of the suite, one budget and one seed; its figures and pictures are one JSON file, so that
+a comparison that was stopped goes on. What the figures mean: docs/metrics.md; how to run: docs/comparison.md.
 """
 
 import base64
@@ -71,7 +71,7 @@ class Cell:
 
 @dataclass
 class Judge:
-    """The held-out photos [N, 3, S, S] uint8 and cartoons, and all that pictures made of them are measured by."""
+    """The held-out photos and cartoons [N, 3, S, S] uint8, and what measures pictures made of the photos."""
 
     photos: Tensor
     cartoons: Tensor
@@ -123,7 +123,7 @@ class Judge:
 
 
 def cells(suite: Suite, first: int = 0) -> list[Cell]:
-    """Seeds from first on, seed by seed, so that what is cut short holds whole comparisons; what does not depend on it runs once."""
+    """Seed by seed, from first on, so that what is cut short holds whole comparisons; the untrained run once."""
     out = []
     for seed in range(first, first + suite.seeds):
         for entry in suite.entries:
@@ -148,8 +148,7 @@ def compare(
     quiet: bool = False,
     report: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Run the cells of the suite that have no result in OUT/cells yet; returns the result, which OUT/compare.json
-    holds, too.
+    """Run the cells of the suite that have no result in OUT/cells yet; returns the result, that of gather().
 
     Args:
         photos, cartoons: folders or archives of aligned squares; None draws photos with the face generator
@@ -167,8 +166,8 @@ def compare(
         if entry.method not in UNTRAINED and not entry.weights:
             settings(entry.method, entry.preset, {**entry.set, "size": str(suite.size)})
     plan: dict[str, Any] = {
-        "suite": {**asdict(suite), "methods": list(suite.methods)}, "photos_from": _named(photos), "cartoons_from": _named(cartoons), "style": Path(style).name,
-        "vgg": vgg and Path(vgg).name, "seed": seed,
+        "suite": {**asdict(suite), "methods": list(suite.methods)}, "photos_from": _named(photos),
+        "cartoons_from": _named(cartoons), "style": Path(style).name, "vgg": vgg and Path(vgg).name, "seed": seed,
     }  # fmt: skip
     _same_plan(folder, plan)
     split(suite, folder, photos, cartoons, report)
@@ -303,8 +302,8 @@ def _controls(judge: Judge, folder: Path, suite: Suite) -> dict[str, Any]:
 
 
 def _run_cell(
-    cell: Cell, suite: Suite, folder: Path, judge: Judge, style: str, vgg: str | None, device: str, quiet: bool,
-    report: Callable[[str], None],
+    cell: Cell, suite: Suite, folder: Path, judge: Judge, style: str, vgg: str | None, device: str,
+    quiet: bool, report: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Train or open, translate the held-out photos, measure; as JSON values."""
     entry, where, about = cell.entry, judge.where, {}
@@ -364,8 +363,8 @@ def _train(
         steps = max(1, round(suite.seconds * _rate(cell, suite, folder, train)))
     rate = train(steps, run)
     return {
-        "steps": steps, "batch": config.batch, "seen": steps * config.batch, "seconds": steps / max(rate, 1e-9),
-        "paired": config.paired,
+        "steps": steps, "batch": config.batch, "seen": steps * config.batch,
+        "seconds": steps / max(rate, 1e-9), "paired": config.paired,
     }  # fmt: skip
 
 
@@ -398,7 +397,7 @@ def _fitted(config: Any, steps: int) -> Any:
 
 
 def _pairs(suite: Suite, folder: Path, style: str, device: str, report: Callable[[str], None]) -> Path:
-    """OUT/data/pairs: the training photos and what toonify makes of them, for methods that learn from pairs."""
+    """OUT/data/pairs: training photos and what toonify makes of them, for methods that learn from pairs."""
     place = folder / "data" / "pairs"
     if place.is_dir():
         return place
@@ -429,7 +428,7 @@ def _same_plan(folder: Path, plan: Mapping[str, Any]) -> None:
         known = before if isinstance(before, dict) else {}
         key = next((key for key in plan if known.get(key) != plan[key]), "plan")
         raise UsageError(
-            f"{shown(folder, 60)} holds a comparison with another {key}; name another --out, or give the same again"
+            f"{shown(folder, 60)} holds a comparison with another {key}; name another --out, or give the same"
         )
     _write(file, plan)
 

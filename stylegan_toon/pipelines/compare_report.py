@@ -45,7 +45,8 @@ MORE = """
 body{max-width:1280px}.wide{overflow-x:auto}th{font-weight:600;text-align:right;vertical-align:bottom;
 padding:5px 0 5px 14px;font-size:13px}th:first-child,td:first-child{text-align:left;padding-left:0;
 white-space:nowrap}td{text-align:right;padding:5px 0 5px 14px;white-space:nowrap}td small{display:block;
-color:var(--dim);font-size:11px}tr.control td{color:var(--dim);font-style:italic}table.faces{width:auto}.faces td{padding:2px}
+color:var(--dim);font-size:11px}tr.control td{color:var(--dim);font-style:italic}
+table.faces{width:auto}.faces td{padding:2px}
 .faces img{width:112px;border-radius:4px;image-rendering:auto}.faces td:first-child{padding-right:12px}
 svg.plot{max-width:760px}svg .dot{font-size:10px;fill:#fff}
 """
@@ -68,7 +69,7 @@ def interval(cells: Sequence[Mapping[str, Any]], figure: str) -> tuple[float, fl
 def write_page(
     result: Mapping[str, Any], folder: Path, votes: Sequence[Mapping[str, Any]] = ()
 ) -> list[Path]:
-    """Write compare.html and compare.csv into folder; votes: the table of pipelines.rate. Raises: DiskError."""
+    """Write compare.html and compare.csv into folder; votes: as Votes.table. Raises: DiskError."""
     page, table = folder / "compare.html", folder / "compare.csv"
     write_aside(page, [_page(result, votes).encode()])
     write_aside(table, [_csv(result).encode()])
@@ -143,7 +144,7 @@ def _page(result: Mapping[str, Any], votes: Sequence[Mapping[str, Any]]) -> str:
         f'<p class="dim">{escape(_key(result))}</p>',
         "<h2>Near to the cartoons, true to the photo</h2>",
         _plot(result),
-        '<p class="dim">Up and right is better on both; the line joins the methods that none beats on both.</p>',
+        '<p class="dim">Up and right is better; the line joins the methods that none beats on both.</p>',
         "<h2>Held-out photos, method by method</h2>",
         _faces(result),
         "<h2>Size, speed and budget</h2>",
@@ -157,7 +158,8 @@ def _page(result: Mapping[str, Any], votes: Sequence[Mapping[str, Any]]) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(str(suite['name']))} · stylegan-toon compare</title>"
         f"<style>{STYLE}{MORE}</style></head><body>\n" + "\n".join(sections) + f'\n<p class="dim foot">'
-        f"stylegan-toon {escape(str(about['program']))}, torch {escape(str(about['torch']))}</p></body></html>\n"
+        f"stylegan-toon {escape(str(about['program']))}, torch {escape(str(about['torch']))}</p>"
+        "</body></html>\n"
     )
 
 
@@ -175,14 +177,14 @@ def _about(result: Mapping[str, Any]) -> list[str]:
         f"{suite['size']} px; {count['photos']:,} {kind} and {count['cartoons']:,} cartoons ({own}) to train "
         f"on; measured on {count['photos-held-out']} held-out pictures against {count['cartoons-held-out']} "
         f"held-out cartoons. Seeds: {suite['seeds']}. Device: {about['device']}, {about['threads']} threads.",
-        f"Budgets of what is trained here: {'; '.join(budgets) or 'none'}. toonify, nst and binarize are taken "
-        f"as they are: toonify's networks ({result['style']}) were trained before, and longer.",
+        f"Budgets of what is trained here: {'; '.join(budgets) or 'none'}. toonify, nst and binarize are "
+        f"taken as they are: toonify's networks ({result['style']}) were trained before, and longer.",
     ]
     steps = [cell["steps"] for cell in result["cells"] if "steps" in cell]
     if steps and min(steps) < 5000:
         lines.append(
-            f"The shortest run had {min(steps):,} steps, the longest {max(steps):,}; papers train for 100,000 "
-            "and more. So this tells that all run and are measured alike, not which is best."
+            f"The shortest run had {min(steps):,} steps, the longest {max(steps):,}; papers train for "
+            "100,000 and more. So this tells that all run and are measured alike, not which is best."
         )
     if any(cell.get("paired") for cell in result["cells"]):
         lines.append(f"Methods that learn from pairs were given pairs drawn by toonify ({result['style']}).")
@@ -195,11 +197,11 @@ def _key(result: Mapping[str, Any]) -> str:
     several = result["suite"]["seeds"] > 1
     over = "over the seeds (Student's t); of what has no seed " if several else ""
     return (
-        f"Small print: the 95 % interval, {over}over the photos (bootstrap). Way to the cartoons: 1 minus KID "
-        "over the photos' own KID, the mean of three feature spaces: 0 is a photo, 1 a cartoon of that set. "
-        "Edge SSIM, layout, identity, LPIPS, PSNR, SSIM and MSE compare with the photo; a copy has them all, so "
-        "read them with the way. FID is biased with few pictures. A face is found in "
-        f"{result['about']['faces_found']:.0%} of the held-out cartoons; identity means little where that is low."
+        f"Small print: the 95 % interval, {over}over the photos (bootstrap). Way to the cartoons: 1 minus "
+        "KID over the photos' own KID, at least -1, the mean of three feature spaces: 0 is a photo, 1 a cartoon "
+        "of that set. Edge SSIM, layout, identity, LPIPS, PSNR, SSIM and MSE compare with the photo; a copy has "
+        "them all, so read them with the way. FID is biased with few pictures. A face is found in "
+        f"{result['about']['faces_found']:.0%} of the held-out cartoons; identity says little if few."
     )
 
 
@@ -228,8 +230,8 @@ def _number(value: float, digits: int) -> str:
 
 
 def _sizes(result: Mapping[str, Any]) -> str:
-    head = ("method, budget", "parameters", "GFLOP a picture", "ms a picture", "peak MB", "steps", "photos seen",
-            "training, s")  # fmt: skip
+    head = ("method, budget", "parameters", "GFLOP a picture", "ms a picture", "peak MB", "steps",
+            "photos seen", "training, s")  # fmt: skip
     body = []
     for row in rows(result):
         trained = "steps" in row.cells[0]
@@ -242,8 +244,8 @@ def _sizes(result: Mapping[str, Any]) -> str:
     lines = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in line)}</tr>" for line in body)
     names = "".join(f"<th>{escape(text)}</th>" for text in head)
     said = (
-        "Parameters of the networks that turn a photo into a cartoon. A multiplication and an addition are two "
-        f"FLOPs. Time and memory: one picture of {result['suite']['size']} px, the median of three, on this machine."
+        "Parameters of the networks that turn a photo into a cartoon. A multiplication and an addition are "
+        f"two FLOPs. Time (median of three) and memory: one picture of {result['suite']['size']} px."
     )
     return f'<div class="wide"><table><tr>{names}</tr>{lines}</table></div><p class="dim">{escape(said)}</p>'
 
@@ -292,7 +294,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _plot(result: Mapping[str, Any], alone: bool = False) -> str:
-    """An SVG: the way to the cartoons across, edge SSIM up, a numbered dot a row. alone: a file of its own."""
+    """An SVG: the way to the cartoons across, edge SSIM up, a dot a row. alone: a file of its own."""
     groups = [(row.name, row.cells) for row in rows(result)]
     groups += [(name, [{"figures": result["controls"][key]}]) for key, name in CONTROLS.items()]
     places = [(name, interval(cells, "way"), interval(cells, "edge_ssim")) for name, cells in groups]
@@ -317,8 +319,8 @@ def _plot(result: Mapping[str, Any], alone: bool = False) -> str:
     for x in across:
         at = place(x, up[0])[0]
         drawn.append(f'<text x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{x:.2g}</text>')
-    drawn.append(f'<text x="{(LEFT + right) / 2}" y="{height - 12}" text-anchor="middle">way to the cartoons: '
-                 "0 a photo, 1 a cartoon</text>")  # fmt: skip
+    drawn.append(f'<text x="{(LEFT + right) / 2}" y="{height - 12}" text-anchor="middle">way to the '
+                 "cartoons: 0 a photo, 1 a cartoon</text>")  # fmt: skip
     drawn.append(f'<text transform="translate(14 {(TOP + bottom) / 2}) rotate(-90)" text-anchor="middle">'
                  "edge SSIM with the photo</text>")  # fmt: skip
     best = front([(x, y) for _, x, y in dots[: -len(CONTROLS)]])
@@ -350,7 +352,7 @@ def _plot(result: Mapping[str, Any], alone: bool = False) -> str:
 
 
 def _sheet(result: Mapping[str, Any], path: Path) -> list[str]:
-    """Write the grid, a row a photo and a column a method (the first budget's), and return the columns' names."""
+    """Write the grid, a row a photo and a column a method (its first budget); returns the methods."""
     columns = [("photo", result["photos"])]
     for row in rows(result):
         if row.label not in [name for name, _ in columns]:

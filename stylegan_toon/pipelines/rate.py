@@ -1,7 +1,7 @@
 """A page on which people rate what methods made, 1 to 5, without knowing whose it is; and the table of it.
 
-As in the scGAN paper (arXiv 1904.12615, table 2): shuffled, names hidden. Every vote is on the disk before the
-answer to it is sent, so a server that is killed loses none. The standard library's server, for 127.0.0.1 alone.
+As in the scGAN paper (arXiv 1904.12615, table 2): shuffled, names hidden. Every vote is on the disk before
+its answer is sent, so a server that is killed loses none. The standard library's server, for 127.0.0.1 alone.
 """
 
 import base64
@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS result (digest TEXT NOT NULL);
 STYLE = """
 :root{--ink:#1d2430;--dim:#667085;--paper:#fff;--card:#f2f4f7;--a:#2f5fd0}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ef;--dim:#98a2b3;--paper:#12161d;--card:#1a202a;--a:#7aa2ff}}
-*{box-sizing:border-box}body{margin:0 auto;max-width:760px;padding:24px;background:var(--paper);color:var(--ink);
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:760px;padding:24px;background:var(--paper);color:var(--ink);
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;text-align:center}
 h1{font-size:20px;margin:0 0 16px}.pair{display:flex;gap:12px;justify-content:center}figure{margin:0;flex:1;
 max-width:340px}img{width:100%;border-radius:10px;display:block}figcaption,.dim{color:var(--dim);font-size:14px}
@@ -110,7 +111,7 @@ class Votes:
         return (left[0] if left else None), len(seen), len(every)
 
     def vote(self, rater: str, item: str, score: int) -> None:
-        """Keep a vote; when this returns, it is on the disk. Raises: ValueError for an item or score that is none."""
+        """Keep a vote: when this returns, it is on the disk. Raises: ValueError for no item or score."""
         if score not in SCORES or self.item(item) is None:
             raise ValueError("no such picture or score")
         with self._open() as base:
@@ -124,8 +125,8 @@ class Votes:
         """
         with self._open() as base:
             found = base.execute(
-                "SELECT items.method, votes.score, COUNT(*) FROM votes JOIN items ON items.id = votes.item WHERE "
-                "votes.number IN (SELECT MAX(number) FROM votes GROUP BY rater, item) GROUP BY method, score"
+                "SELECT items.method, votes.score, COUNT(*) FROM votes JOIN items ON items.id = votes.item "
+                "WHERE votes.number IN (SELECT MAX(number) FROM votes GROUP BY rater, item) GROUP BY method, score"
             ).fetchall()
         counts: dict[str, list[int]] = {}
         for method, score, count in found:
@@ -279,20 +280,21 @@ def _page(votes: Votes, rater: str) -> str:
         body = f"<h1>Thank you</h1><p>You have rated all {whole} pictures.</p>"
     else:
         buttons = "".join(
-            f'<button name="score" value="{s}" aria-label="{s} of 5"{" autofocus" if s == 3 else ""}>{s}</button>'
+            f'<button name="score" value="{s}" aria-label="{s} of 5">{s}</button>'
             for s in SCORES
         )
         body = (
             "<h1>How good a cartoon of this photo is it?</h1>"
-            f'<div class="pair"><figure><img src="/photo/{item}" alt="the photo"><figcaption>photo</figcaption>'
-            f'</figure><figure><img src="/made/{item}" alt="the cartoon"><figcaption>cartoon</figcaption></figure>'
-            f'</div><form method="post" action="/vote"><input type="hidden" name="item" value="{escape(item)}">'
-            f'{buttons}</form><p class="dim">1 bad, 5 very good: style, quality and details together. Keys 1 to 5 '
-            f'work, too.</p><progress max="{whole}" value="{done}"></progress>'
+            f'<div class="pair"><figure><img src="/photo/{item}" alt="photo"><figcaption>photo</figcaption>'
+            f'</figure><figure><img src="/made/{item}" alt="cartoon"><figcaption>cartoon</figcaption>'
+            '</figure></div><form method="post" action="/vote">'
+            f'<input type="hidden" name="item" value="{escape(item)}">{buttons}</form>'
+            '<p class="dim">1 bad, 5 very good: style, quality and details together. Keys 1 to 5 work, too.'
+            f"</p><progress max="{whole}" value="{done}"></progress>'
             f'<p class="dim">{done} of {whole}</p><script>{KEYS}</script>'
         )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        f'content="width=device-width,initial-scale=1"><title>Rate cartoons</title><style>{STYLE}</style></head>'
-        f"<body>{body}</body></html>"
+        f'content="width=device-width,initial-scale=1"><title>Rate cartoons</title><style>{STYLE}</style>'
+        f"</head><body>{body}</body></html>"
     )

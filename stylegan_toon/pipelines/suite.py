@@ -8,6 +8,7 @@ from typing import Any
 
 from stylegan_toon.config import from_json
 from stylegan_toon.errors import ModelError, UsageError, shown
+from stylegan_toon.methods import TRANSLATORS
 
 LARGEST = 1_000_000  # bytes of a suite's file
 
@@ -80,15 +81,11 @@ LEAST: Mapping[str, float] = {
     "train_cartoons": 0, "drawn": 5, "shown": 1,
 }  # fmt: skip
 BLENDS = tuple({"label": f"toonify-{k}", "method": "toonify", "set": {"blend": str(k)}} for k in range(7))
-TRAINED = (
-    "cyclegan", "pix2pix", "ganilla", "camgan", "scgan", "unit", "content-invariant", "cartoongan", "animegan",
-    "animeganv2", "whitebox",
-)  # fmt: skip
 
 
 def _methods(preset: str) -> list[dict[str, Any]]:
     return [
-        *({"label": name, "method": name, "preset": preset} for name in TRAINED),
+        *({"label": name, "method": name, "preset": preset} for name in TRANSLATORS),
         {"label": "nst", "method": "nst", "preset": "small"},
         *({"label": f"binarize-{way}", "method": "binarize", "preset": way} for way in ("otsu", "adaptive")),
         *BLENDS,

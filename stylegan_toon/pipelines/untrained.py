@@ -1,4 +1,4 @@
-"""Translators that need no training: binarization, style transfer by optimisation, and this project's toonify."""
+"""Translators that need no training: binarization, style transfer by optimisation, this project's toonify."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

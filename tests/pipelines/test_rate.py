@@ -1,4 +1,4 @@
-"""People's votes: the table by hand, the page over HTTP as a browser and as a stranger use it, and kill -9."""
+"""People's votes: the table by hand, the page over HTTP as a browser and a stranger use it, and kill -9."""
 
 import http.client
 import json
@@ -28,8 +28,8 @@ def items(votes):
 def test_the_table_counts_every_score_and_takes_a_persons_last_word(votes):
     at = items(votes)
     for rater, method, photo, score in [
-        ("a", "cyclegan", 0, 5), ("a", "cyclegan", 1, 4), ("b", "cyclegan", 0, 4), ("b", "binarize-otsu", 2, 1),
-        ("b", "binarize-otsu", 2, 2), ("a", "binarize-otsu", 0, 1),
+        ("a", "cyclegan", 0, 5), ("a", "cyclegan", 1, 4), ("b", "cyclegan", 0, 4),
+        ("b", "binarize-otsu", 2, 1), ("b", "binarize-otsu", 2, 2), ("a", "binarize-otsu", 0, 1),
     ]:  # fmt: skip
         votes.vote(rater, at[method, photo], score)
     assert votes.table() == [
@@ -130,8 +130,8 @@ def test_a_person_rates_all_and_is_thanked_and_no_name_is_anywhere(votes, port):
 
 
 @pytest.mark.parametrize(
-    "body", ["", "item=ITEM", "item=ITEM&score=6", "item=ITEM&score=x", "item=ITEM&score=3&score=4", "item=no&score=3",
-             "score=3", "item=ITEM&score=3.0", "item=ITEM&score=%D9%A3", "\xff\xfe"],
+    "body", ["", "item=ITEM", "item=ITEM&score=6", "item=ITEM&score=x", "item=ITEM&score=3&score=4",
+             "item=no&score=3", "score=3", "item=ITEM&score=3.0", "item=ITEM&score=%D9%A3", "\xff\xfe"],
 )  # fmt: skip
 def test_what_is_no_vote_is_not_kept(votes, port, body):
     browser = Browser(port)
