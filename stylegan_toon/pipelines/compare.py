@@ -123,7 +123,7 @@ class Judge:
 
 
 def cells(suite: Suite, first: int = 0) -> list[Cell]:
-    """Seed by seed, from first on, so that what is cut short holds whole comparisons; the untrained run once."""
+    """Seed by seed, from first on, so that what is cut short holds whole comparisons."""
     out = []
     for seed in range(first, first + suite.seeds):
         for entry in suite.entries:
@@ -167,7 +167,8 @@ def compare(
             settings(entry.method, entry.preset, {**entry.set, "size": str(suite.size)})
     plan: dict[str, Any] = {
         "suite": {**asdict(suite), "methods": list(suite.methods)}, "photos_from": _named(photos),
-        "cartoons_from": _named(cartoons), "style": Path(style).name, "vgg": vgg and Path(vgg).name, "seed": seed,
+        "cartoons_from": _named(cartoons), "style": Path(style).name, "vgg": vgg and Path(vgg).name,
+        "seed": seed,
     }  # fmt: skip
     _same_plan(folder, plan)
     split(suite, folder, photos, cartoons, report)

@@ -198,9 +198,9 @@ def _key(result: Mapping[str, Any]) -> str:
     over = "over the seeds (Student's t); of what has no seed " if several else ""
     return (
         f"Small print: the 95 % interval, {over}over the photos (bootstrap). Way to the cartoons: 1 minus "
-        "KID over the photos' own KID, at least -1, the mean of three feature spaces: 0 is a photo, 1 a cartoon "
-        "of that set. Edge SSIM, layout, identity, LPIPS, PSNR, SSIM and MSE compare with the photo; a copy has "
-        "them all, so read them with the way. FID is biased with few pictures. A face is found in "
+        "KID over the photos' own KID, at least -1, the mean of three feature spaces: 0 is a photo, 1 a "
+        "cartoon of that set. Edge SSIM, layout, identity, LPIPS, PSNR, SSIM and MSE compare with the photo; "
+        "a copy has them all, so read them with the way. FID is biased with few pictures. A face is found in "
         f"{result['about']['faces_found']:.0%} of the held-out cartoons; identity says little if few."
     )
 

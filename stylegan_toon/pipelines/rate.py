@@ -126,7 +126,8 @@ class Votes:
         with self._open() as base:
             found = base.execute(
                 "SELECT items.method, votes.score, COUNT(*) FROM votes JOIN items ON items.id = votes.item "
-                "WHERE votes.number IN (SELECT MAX(number) FROM votes GROUP BY rater, item) GROUP BY method, score"
+                "WHERE votes.number IN (SELECT MAX(number) FROM votes GROUP BY rater, item) "
+                "GROUP BY method, score"
             ).fetchall()
         counts: dict[str, list[int]] = {}
         for method, score, count in found:
@@ -280,8 +281,7 @@ def _page(votes: Votes, rater: str) -> str:
         body = f"<h1>Thank you</h1><p>You have rated all {whole} pictures.</p>"
     else:
         buttons = "".join(
-            f'<button name="score" value="{s}" aria-label="{s} of 5">{s}</button>'
-            for s in SCORES
+            f'<button name="score" value="{s}" aria-label="{s} of 5">{s}</button>' for s in SCORES
         )
         body = (
             "<h1>How good a cartoon of this photo is it?</h1>"
@@ -290,7 +290,7 @@ def _page(votes: Votes, rater: str) -> str:
             '</figure></div><form method="post" action="/vote">'
             f'<input type="hidden" name="item" value="{escape(item)}">{buttons}</form>'
             '<p class="dim">1 bad, 5 very good: style, quality and details together. Keys 1 to 5 work, too.'
-            f"</p><progress max="{whole}" value="{done}"></progress>'
+            f'</p><progress max="{whole}" value="{done}"></progress>'
             f'<p class="dim">{done} of {whole}</p><script>{KEYS}</script>'
         )
     return (
