@@ -39,3 +39,11 @@ def test_seconds_and_memory_are_those_of_one_call():
 def test_more_than_one_picture_is_refused():
     with pytest.raises(ValueError, match="one picture"):
         cost(nn.Identity(), torch.zeros(2, 3, 8, 8))
+
+
+def test_memory_is_what_is_there_at_once_and_views_take_none():
+    """Two convolutions one after the other: at the second one its input and its output."""
+    one, two = nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.Conv2d(8, 4, 1, bias=False)
+    with torch.inference_mode():
+        found = cost(lambda x: two(one(x)).flatten(1)[:, :5], torch.zeros(1, 3, 100, 100), repeats=1)
+    assert found.memory_mb == pytest.approx((8 + 4) * 10_000 * 4 / 1e6)
