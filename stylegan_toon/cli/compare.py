@@ -31,7 +31,9 @@ ACTIONS = ("page", "rate", "votes")  # else the first word is a suite
     "--style", metavar="NAME", help="Of toonify. Default: the suite's; give that of your --cartoons."
 )
 @click.option("--vgg", type=click.Path(), metavar="FILE", help="VGG19 for feature losses, as baseline train.")
-@click.option("--inception", type=click.Path(), metavar="FILE", help="Inception for FID, pytorch-fid's file.")
+@click.option(
+    "--fid", metavar="NET|FILE", help="As evaluate. Default: inception if it is here, else untrained."
+)
 @click.option("--docs", type=click.Path(), metavar="FILE.md", help="page: also write table and grid into it.")
 @click.option("--votes", type=click.Path(), metavar="FILE", help="rate, votes: default RESULT/votes.sqlite.")
 @click.option(

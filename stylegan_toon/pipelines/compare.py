@@ -24,24 +24,22 @@ from stylegan_toon.archives import pictures
 from stylegan_toon.data import load_pictures
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, UsageError, shown
-from stylegan_toon.features.inception import FILE as INCEPTION
-from stylegan_toon.features.inception import load_inception
 from stylegan_toon.features.lpips import load_lpips, lpips_files
 from stylegan_toon.files import write_aside
 from stylegan_toon.images import save_png, to_uint8
 from stylegan_toon.losses.perceptual import map_distance
-from stylegan_toon.metrics.fid import fid
+from stylegan_toon.metrics.fid import fid as frechet_distance
 from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.metrics.pixel import average_gradient, mse, psnr, ssim
 from stylegan_toon.metrics.size import cost, parameter_count
 from stylegan_toon.metrics.structure import edge_ssim, layout_correlation
-from stylegan_toon.paths import pretrained_file, sample_file
+from stylegan_toon.paths import sample_file
 from stylegan_toon.pipelines.baseline import settings, train_baseline
 from stylegan_toon.pipelines.compared import VERSION
 from stylegan_toon.pipelines.domains import Sources
 from stylegan_toon.pipelines.evaluate import draw_samples, features, parts
-from stylegan_toon.pipelines.judge import Spaces, spaces
+from stylegan_toon.pipelines.judge import Spaces, fid_space, spaces
 from stylegan_toon.pipelines.models import load_generator
 from stylegan_toon.pipelines.study import points_of
 from stylegan_toon.pipelines.suite import Entry, Suite
@@ -55,6 +53,7 @@ BATCH = 8
 TAKEN = "taken"  # the budget of what was not trained here
 DRAWN_PSI = 0.7
 SETS = ("photos", "cartoons", "photos-held-out", "cartoons-held-out")
+COUNTS = ("iterations", "init_iterations", "halve_every")  # settings of methods that count no epochs
 QUALITY = 92  # of the JPEGs in the page and the JSON
 
 
@@ -97,7 +96,7 @@ class Judge:
             out["way"] = _alone(sum(max(share, -1.0) for share in gone) / len(gone))
             net = self.spaces[self.fid_space]
             of = [features(net, parts(side, BATCH), self.where) for side in (self.cartoons, made)]
-            out[f"fid/{self.fid_space}"] = _alone(fid(*of))
+            out[f"fid/{self.fid_space}"] = _alone(frechet_distance(*of))
             out["gradient"] = _mean(average_gradient(made))
         x, y = (side.float() / 127.5 - 1 for side in (photos, made))
         out["edge_ssim"] = _mean(edge_ssim(x, y))
@@ -142,7 +141,7 @@ def compare(
     cartoons: str | None = None,
     style: str | None = None,
     vgg: str | None = None,
-    inception: str | None = None,
+    fid: str | None = None,
     device: str = "auto",
     seed: int = 0,
     quiet: bool = False,
@@ -155,8 +154,8 @@ def compare(
             that ships, and takes the cartoons that ship as suite.cartoons.
         style: of toonify, and of the pairs that it draws for methods that learn from pairs; None is the
             suite's.
-        vgg: for feature losses, as `baseline train --vgg`. inception: Inception's file for FID; None takes
-            the fetched one, else FID is taken in the space "untrained", and said to be.
+        vgg: for feature losses, as `baseline train --vgg`. fid: whose features FID compares, as
+            judge.fid_space.
     Raises: UsageError where OUT holds another comparison; InputError for packs, ModelError, MissingPartError,
         and those of training.loop.train.
     """
@@ -174,7 +173,7 @@ def compare(
     split(suite, folder, photos, cartoons, report)
     every = cells(suite, seed)
     todo = [cell for cell in every if not _file(folder, cell).is_file()]
-    judge = open_judge(suite, folder, inception, where)
+    judge = open_judge(suite, folder, fid, where)
     if not (controls := folder / "controls.json").is_file():
         _write(controls, _controls(judge, folder, suite))
     for number, cell in enumerate(every, 1):
@@ -266,8 +265,8 @@ def _drawn(suite: Suite, folder: Path, report: Callable[[str], None]) -> Path:
     return folder
 
 
-def open_judge(suite: Suite, folder: Path, inception: str | None, where: torch.device) -> Judge:
-    """Raises: InputError for pictures that cannot be read, ModelError for Inception's file."""
+def open_judge(suite: Suite, folder: Path, fid_by: str | None, where: torch.device) -> Judge:
+    """fid_by: as judge.fid_space. Raises: InputError for pictures that cannot be read, ModelError."""
     data = folder / "data"
     held, wanted, photos = (
         load_pictures([data / name], suite.size)
@@ -276,12 +275,10 @@ def open_judge(suite: Suite, folder: Path, inception: str | None, where: torch.d
     nets = spaces(where)
     scale = {space: statistics(features(net, parts(photos, BATCH), where)) for space, net in nets.items()}
     goal = {space: features(net, parts(wanted, BATCH), where) for space, net in nets.items()}
-    fid_space = "untrained"
-    if inception is not None or pretrained_file(INCEPTION):
-        nets, fid_space = {**nets, "inception": load_inception(inception, where)}, "inception"
+    name, net = fid_space(fid_by, where)
     files = lpips_files() if suite.size >= 64 else None
     lpips = load_lpips(*files, where) if files else None
-    return Judge(held, wanted, nets, scale, goal, where, fid_space, lpips)
+    return Judge(held, wanted, {**nets, name: net}, scale, goal, where, name, lpips)
 
 
 def _controls(judge: Judge, folder: Path, suite: Suite) -> dict[str, Any]:
@@ -317,7 +314,9 @@ def _run_cell(
         if cell.budget != TAKEN:
             about = _train(cell, suite, folder, style, vgg, device, quiet, report)
         translator = load_translator(entry.method, entry.weights or folder / "runs" / cell.name, where)
-        networks = [translator.original()]
+        # One way of those that know both; of what has no original, all that translates.
+        one_way = getattr(translator, "original", None)
+        networks = [one_way()] if one_way else list(translator.translators().values())
     made = torch.cat(list(translated(translator.translate, judge.photos, where)))
     with torch.inference_mode():
         spent = cost(translator.translate, judge.photos[:1].to(where).float() / 127.5 - 1, repeats=3)
@@ -390,10 +389,15 @@ def _rate(cell: Cell, suite: Suite, folder: Path, train: Callable[[int, Path], f
 
 
 def _fitted(config: Any, steps: int) -> Any:
-    """config with an epoch so long that its schedule ends with the run, where a schedule is in epochs."""
-    long, twice = replace(config, epoch=10_000), replace(config, epoch=20_000)
-    if long.steps == twice.steps:
-        return config
+    """config with its schedule brought to so many steps: by an epoch's length, or all counts of iterations.
+
+    So warm-ups and falling learning rates take the share of a short run that they have of a whole one.
+    """
+    if hasattr(config, "iterations"):
+        counts = {key: getattr(config, key) for key in COUNTS if hasattr(config, key)}
+        share = steps / config.iterations
+        return replace(config, **{key: max(1, round(count * share)) for key, count in counts.items()})
+    long = replace(config, epoch=10_000)
     return replace(config, epoch=max(1, round(steps / long.steps * 10_000)))
 
 

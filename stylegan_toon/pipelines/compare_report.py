@@ -28,6 +28,8 @@ FIGURES: Mapping[str, tuple[str, bool | None, int]] = {
     "kid/emotion": ("KID, emotion", False, 3),
     "kid/untrained": ("KID, untrained", False, 3),
     "fid/inception": ("FID, inception", False, 1),
+    "fid/mobileface": ("FID, mobileface", False, 1),
+    "fid/emotion": ("FID, emotion", False, 2),
     "fid/untrained": ("FID, untrained", False, 1),
     "edge_ssim": ("edge SSIM", True, 3),
     "layout": ("layout", True, 3),

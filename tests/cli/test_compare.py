@@ -32,7 +32,7 @@ def test_every_method_goes_through_the_smallest_comparison(here, tmp_path):
         {"label": "otsu", "method": "binarize"},
     ]
     suite(tmp_path, *names, size=64)
-    done = here("compare", "mine.json", *DATA, "--out", "out", *CPU, "--json")
+    done = here("compare", "mine.json", *DATA, "--fid", "emotion", "--out", "out", *CPU, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["cells"] == len(names)
     with (tmp_path / "out" / "compare.csv").open() as file:
@@ -46,7 +46,7 @@ def test_every_method_goes_through_the_smallest_comparison(here, tmp_path):
     assert all(f"<td>{one['label']}" in page for one in names)
 
     before = (tmp_path / "out" / "compare.json").read_bytes()
-    again = here("compare", "mine.json", *DATA, "--out", "out", *CPU)
+    again = here("compare", "mine.json", *DATA, "--fid", "emotion", "--out", "out", *CPU)
     assert again.returncode == 0 and (tmp_path / "out" / "compare.json").read_bytes() == before
     done = here("compare", "page", "out", "--docs", "docs/here.md")
     assert done.stdout.splitlines() == [
@@ -65,13 +65,15 @@ def test_every_method_goes_through_the_smallest_comparison(here, tmp_path):
         (["compare", "smoke", "--docs", "a.md"], 2, "--docs is of page"),
         (["compare", "page", "out", "--photos", "a"], 2, "--photos belongs to a run"),
         (["compare", "smoke", "--photos", "nowhere", "--out", "x"], 3, "nowhere"),
-        (["compare", "smoke", "--inception", "nowhere.pth", *DATA, "--out", "y"], 3, "too few to hold"),
+        (["compare", "smoke", "--fid", "nowhere.pth", *DATA, "--out", "y"], 3, "too few to hold"),
+        (["compare", "mine.json", "--fid", "vgg", *DATA, "--out", "z"], 2, "untrained, inception"),
         (["compare", "votes", "."], 2, "compare rate"),
         (["compare"], 2, "SUITE"),
     ],
 )
 def test_a_wrong_command_is_one_line(here, tmp_path, args, code, said):
     (tmp_path / "compare.json").write_text(json.dumps(result()))
+    suite(tmp_path, {"label": "otsu", "method": "binarize"})
     done = here(*args)
     assert done.returncode == code and said in done.stderr.splitlines()[-1], done.stderr
     assert all(len(line) <= 200 for line in done.stderr.splitlines()) and "Traceback" not in done.stderr

@@ -38,7 +38,7 @@ SUITE = Suite(
 
 
 def run(folder, suite=SUITE, **more):
-    return compare(suite, folder, **{**DATA, "device": "cpu", "quiet": True, **more})
+    return compare(suite, folder, **{**DATA, "fid": "emotion", "device": "cpu", "quiet": True, **more})
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,14 @@ def test_suites_name_every_method_and_methods_that_are():
             if entry.method in TRANSLATORS:
                 settings(entry.method, entry.preset, {**entry.set, "size": str(suite.size)})
     assert len(cells(read_suite("full"))) == 6 * len(TRANSLATORS) + len(suite.entries) - len(TRANSLATORS)
+
+
+def test_the_suite_in_the_manual_is_one(tmp_path):
+    manual = (Path(__file__).parents[2] / "docs" / "comparison.md").read_text()
+    (tmp_path / "mine.json").write_text(re.search(r"```json\n(.*?)```", manual, re.DOTALL)[1])
+    suite = read_suite(str(tmp_path / "mine.json"))
+    assert [entry.label for entry in suite.entries] == ["cyclegan", "mine", "toonify-3"]
+    assert [cell.budget for cell in cells(suite)][:3] == ["pictures", "taken", "taken"]
 
 
 @pytest.mark.parametrize(
