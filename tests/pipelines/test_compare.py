@@ -12,16 +12,19 @@ import torch
 
 from stylegan_toon.data import load_pairs, load_pictures
 from stylegan_toon.errors import InputError, UsageError
+from stylegan_toon.features.lpips import load_lpips
 from stylegan_toon.images import load_image
+from stylegan_toon.losses.perceptual import map_distance
 from stylegan_toon.methods import TRANSLATORS
 from stylegan_toon.metrics.pixel import mse
 from stylegan_toon.pipelines import compare as module
 from stylegan_toon.pipelines.baseline import settings
-from stylegan_toon.pipelines.compare import _fitted, _pairs, cells, compare, split
+from stylegan_toon.pipelines.compare import _fitted, _pairs, cells, compare, open_judge, split
 from stylegan_toon.pipelines.compare_report import front, interval, write_docs, write_page
 from stylegan_toon.pipelines.compared import read_result, rows
 from stylegan_toon.pipelines.suite import SUITES, Suite, read_suite
 from stylegan_toon.pipelines.untrained import UNTRAINED
+from tests.features.test_lpips import write as write_lpips
 from tests.pipelines.rated import one, result
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -105,6 +108,24 @@ def test_a_comparison_that_was_stopped_goes_on(ran, monkeypatch):
     assert done == ["cyclegan-seconds-1"]
     same = [cell["figures"] for cell in again["cells"]]
     assert same == [cell["figures"] for cell in found["cells"]]  # the run was there, and ends where it ended
+
+
+def test_seconds_alone_are_turned_into_steps_by_a_short_trial(tmp_path):
+    found = run(tmp_path, replace(SUITE, methods=SUITE.methods[:1], pictures=0, seconds=0.3, seeds=1))
+    (cell,) = found["cells"]
+    rate = json.loads((tmp_path / "rates" / "cyclegan-seconds-0.json").read_text())["rate"]
+    assert cell["budget"] == "seconds" and cell["steps"] == max(1, round(0.3 * rate))
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"cyclegan-seconds-0"}
+
+
+def test_lpips_is_taken_where_its_files_are(ran, tmp_path, monkeypatch):
+    files = write_lpips(tmp_path)
+    monkeypatch.setattr(module, "lpips_files", lambda: files)
+    judge = open_judge(replace(SUITE, size=64), ran[0], "emotion", torch.device("cpu"))
+    assert judge.measure(judge.photos)["lpips"]["value"] == 0
+    x = judge.photos.float() / 127.5 - 1
+    wanted = map_distance(*(load_lpips(*files)(v) for v in (x, x.roll(1, 0)))).mean()
+    assert judge.measure(judge.photos.roll(1, 0))["lpips"]["value"] == pytest.approx(float(wanted), rel=1e-5)
 
 
 @pytest.mark.parametrize(
