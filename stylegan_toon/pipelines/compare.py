@@ -24,6 +24,7 @@ from stylegan_toon.archives import pictures
 from stylegan_toon.data import load_pictures
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, UsageError, shown
+from stylegan_toon.features.identity import choose_identity
 from stylegan_toon.features.lpips import load_lpips, lpips_files
 from stylegan_toon.files import write_aside
 from stylegan_toon.images import save_png, to_uint8
@@ -80,6 +81,7 @@ class Judge:
     where: torch.device
     fid_space: str
     lpips: Callable[[Tensor], list[Tensor]] | None
+    embed: Callable[[Tensor], Tensor]  # pictures to identity embeddings
 
     def __post_init__(self) -> None:
         self.copy = {space: one["value"] for space, one in self._kids(self.photos).items()}
@@ -101,7 +103,7 @@ class Judge:
         x, y = (side.float() / 127.5 - 1 for side in (photos, made))
         out["edge_ssim"] = _mean(edge_ssim(x, y))
         out["layout"] = _alone(layout_correlation(x, y))
-        out["identity"] = _mean(identity_cosine(x.to(self.where), y.to(self.where), None, BATCH))
+        out["identity"] = _mean(identity_cosine(x, y, self.embed, BATCH))
         out["mse"], out["ssim"] = _mean(mse(photos, made)), _mean(ssim(photos, made))
         finite = psnr(photos, made)
         out["psnr"] = _mean(finite) if bool(finite.isfinite().all()) else _alone(math.inf)
@@ -276,9 +278,10 @@ def open_judge(suite: Suite, folder: Path, fid_by: str | None, where: torch.devi
     scale = {space: statistics(features(net, parts(photos, BATCH), where)) for space, net in nets.items()}
     goal = {space: features(net, parts(wanted, BATCH), where) for space, net in nets.items()}
     name, net = fid_space(fid_by, where)
+    embed = choose_identity(device=where)
     files = lpips_files() if suite.size >= 64 else None
     lpips = load_lpips(*files, where) if files else None
-    return Judge(held, wanted, {**nets, name: net}, scale, goal, where, name, lpips)
+    return Judge(held, wanted, {**nets, name: net}, scale, goal, where, name, lpips, embed)
 
 
 def _controls(judge: Judge, folder: Path, suite: Suite) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def test_lpips_is_taken_where_its_files_are(ran, tmp_path, monkeypatch):
     files = write_lpips(tmp_path)
     monkeypatch.setattr(module, "lpips_files", lambda: files)
     judge = open_judge(replace(SUITE, size=64), ran[0], "emotion", torch.device("cpu"))
-    assert judge.measure(judge.photos)["lpips"]["value"] == 0
+    assert judge.measure(judge.photos)["lpips"]["value"] == pytest.approx(0, abs=1e-9)
     x = judge.photos.float() / 127.5 - 1
     wanted = map_distance(*(load_lpips(*files)(v) for v in (x, x.roll(1, 0)))).mean()
     assert judge.measure(judge.photos.roll(1, 0))["lpips"]["value"] == pytest.approx(float(wanted), rel=1e-5)
