@@ -9,51 +9,35 @@ import io
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from stylegan_toon import __version__
-from stylegan_toon.archives import pictures
 from stylegan_toon.data import load_pictures
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, UsageError, shown
-from stylegan_toon.features.identity import choose_identity
-from stylegan_toon.features.lpips import load_lpips, lpips_files
 from stylegan_toon.files import write_aside
-from stylegan_toon.images import save_png, to_uint8
-from stylegan_toon.losses.perceptual import map_distance
-from stylegan_toon.metrics.fid import fid as frechet_distance
-from stylegan_toon.metrics.identity import identity_cosine
-from stylegan_toon.metrics.kid import kid, statistics
-from stylegan_toon.metrics.pixel import average_gradient, mse, psnr, ssim
+from stylegan_toon.images import save_png
 from stylegan_toon.metrics.size import cost, parameter_count
-from stylegan_toon.metrics.structure import edge_ssim, layout_correlation
-from stylegan_toon.paths import sample_file
 from stylegan_toon.pipelines.baseline import settings, train_baseline
+from stylegan_toon.pipelines.compare_data import SETS, draw_pairs, split, to_image, translated
+from stylegan_toon.pipelines.compare_judge import Judge, open_judge
 from stylegan_toon.pipelines.compared import VERSION
 from stylegan_toon.pipelines.domains import Sources
-from stylegan_toon.pipelines.evaluate import draw_samples, features, parts
-from stylegan_toon.pipelines.judge import Spaces, fid_space, spaces
-from stylegan_toon.pipelines.models import load_generator
 from stylegan_toon.pipelines.study import points_of
 from stylegan_toon.pipelines.suite import Entry, Suite
-from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.pipelines.translate import load_translator
-from stylegan_toon.pipelines.untrained import UNTRAINED, open_untrained, toonified
+from stylegan_toon.pipelines.untrained import UNTRAINED, open_untrained
 from stylegan_toon.training.log import entries as log_entries
 from stylegan_toon.training.loop import Run
 
-BATCH = 8
 TAKEN = "taken"  # the budget of what was not trained here
-DRAWN_PSI = 0.7
-SETS = ("photos", "cartoons", "photos-held-out", "cartoons-held-out")
 COUNTS = ("iterations", "init_iterations", "halve_every")  # settings of methods that count no epochs
 QUALITY = 92  # of the JPEGs in the page and the JSON
 
@@ -67,60 +51,6 @@ class Cell:
     @property
     def name(self) -> str:
         return f"{self.entry.label}-{self.budget}-{self.seed}"
-
-
-@dataclass
-class Judge:
-    """The held-out photos and cartoons [N, 3, S, S] uint8, and what measures pictures made of the photos."""
-
-    photos: Tensor
-    cartoons: Tensor
-    spaces: Spaces
-    scale: dict[str, tuple[Tensor, Tensor]]
-    goal: dict[str, Tensor]  # features of the held-out cartoons
-    where: torch.device
-    fid_space: str
-    lpips: Callable[[Tensor], list[Tensor]] | None
-    embed: Callable[[Tensor], Tensor]  # pictures to identity embeddings
-
-    def __post_init__(self) -> None:
-        self.copy = {space: one["value"] for space, one in self._kids(self.photos).items()}
-
-    def measure(self, made: Tensor, turn: int = 0) -> dict[str, dict[str, float]]:
-        """Every figure of pictures [N, 3, S, S] uint8 made of the photos, with its 95 % interval or nan.
-
-        turn: compare with the photo so many places on, as a control of the figures of content.
-        """
-        photos = self.photos.roll(turn, 0)
-        out = {f"kid/{space}": one for space, one in self._kids(made).items()} if not turn else {}
-        if out:
-            gone = [1 - out[f"kid/{space}"]["value"] / max(self.copy[space], 1e-3) for space in self.scale]
-            out["way"] = _alone(sum(max(share, -1.0) for share in gone) / len(gone))
-            net = self.spaces[self.fid_space]
-            of = [features(net, parts(side, BATCH), self.where) for side in (self.cartoons, made)]
-            out[f"fid/{self.fid_space}"] = _alone(frechet_distance(*of))
-            out["gradient"] = _mean(average_gradient(made))
-        x, y = (side.float() / 127.5 - 1 for side in (photos, made))
-        out["edge_ssim"] = _mean(edge_ssim(x, y))
-        out["layout"] = _alone(layout_correlation(x, y))
-        out["identity"] = _mean(identity_cosine(x, y, self.embed, BATCH))
-        out["mse"], out["ssim"] = _mean(mse(photos, made)), _mean(ssim(photos, made))
-        finite = psnr(photos, made)
-        out["psnr"] = _mean(finite) if bool(finite.isfinite().all()) else _alone(math.inf)
-        if self.lpips:
-            with torch.inference_mode():
-                pairs = zip(x.split(BATCH), y.split(BATCH), strict=True)
-                found = [map_distance(*(self.lpips(v.to(self.where)) for v in pair)).cpu() for pair in pairs]
-            out["lpips"] = _mean(torch.cat(found))
-        return out
-
-    def _kids(self, made: Tensor) -> dict[str, dict[str, float]]:
-        """KID to the held-out cartoons in every space; Inception's is for FID alone."""
-        out = {}
-        for space, (mean, std) in self.scale.items():
-            of_made = features(self.spaces[space], parts(made, BATCH), self.where)
-            out[space] = kid(self.goal[space], of_made, mean, std)._asdict()
-        return out
 
 
 def cells(suite: Suite, first: int = 0) -> list[Cell]:
@@ -165,7 +95,7 @@ def compare(
     style = style or suite.style
     for entry in suite.entries:  # before anything is written
         if entry.method not in UNTRAINED and not entry.weights:
-            settings(entry.method, entry.preset, {**entry.set, "size": str(suite.size)})
+            settings(entry.method, entry.preset, {**entry.changes, "size": str(suite.size)})
     plan: dict[str, Any] = {
         "suite": {**asdict(suite), "methods": list(suite.methods)}, "photos_from": _named(photos),
         "cartoons_from": _named(cartoons), "style": Path(style).name, "vgg": vgg and Path(vgg).name,
@@ -213,77 +143,6 @@ def gather(folder: Path) -> dict[str, Any]:
     return result
 
 
-def split(
-    suite: Suite,
-    folder: Path,
-    photos: str | None,
-    cartoons: str | None,
-    report: Callable[[str], None] = lambda text: None,
-) -> None:
-    """Fill OUT/data with the sets that every method trains and is measured on, if they are not there.
-
-    The pictures' bytes are copied as they are; which are held out depends on their order alone.
-    """
-    data = folder / "data"
-    if all((data / name).is_dir() for name in SETS):
-        return
-    if cartoons is None and not sample_file(suite.cartoons).is_file():
-        raise UsageError(f"no cartoons {suite.cartoons[:30]!r} ship; give --cartoons")
-    for name, given, held, most in (
-        ("photos", photos, suite.held_out, suite.train_photos),
-        ("cartoons", cartoons or sample_file(suite.cartoons), suite.reference, suite.train_cartoons),
-    ):
-        source = _drawn(suite, data / ".drawn", report) if given is None else Path(given)
-        names = sorted(name for name, _ in pictures(source))
-        if len(names) < held + 2:
-            raise InputError(
-                f"{shown(source)} has {len(names)} pictures, too few to hold {held} out and train on the rest"
-            )
-        order = np.random.default_rng(7).permutation(len(names)).tolist()
-        ends = held + (most or len(names))
-        place = {names[i]: (f"{name}-held-out", i) for i in order[:held]}
-        place |= {names[i]: (name, i) for i in order[held:ends]}
-        for kind in (name, f"{name}-held-out"):
-            shutil.rmtree(data / f".{kind}", ignore_errors=True)
-            (data / f".{kind}").mkdir(parents=True)
-        for file, read in pictures(source):
-            if file in place:
-                kind, i = place[file]
-                (data / f".{kind}" / f"{i:06d}{Path(file).suffix.lower()}").write_bytes(read())
-        for kind in (name, f"{name}-held-out"):
-            shutil.rmtree(data / kind, ignore_errors=True)
-            (data / f".{kind}").rename(data / kind)
-    shutil.rmtree(data / ".drawn", ignore_errors=True)
-
-
-def _drawn(suite: Suite, folder: Path, report: Callable[[str], None]) -> Path:
-    """A folder of faces of nobody, drawn by the generator that ships: what stands for photos."""
-    report(f"no --photos: {suite.drawn} faces are drawn by the generator that ships; real photos tell more")
-    number = 0
-    for batch in draw_samples(load_generator("faces"), suite.drawn, DRAWN_PSI, 0, BATCH):
-        for picture in to_uint8(batch):
-            save_png(folder / f"{number:06d}.png", picture)
-            number += 1
-    return folder
-
-
-def open_judge(suite: Suite, folder: Path, fid_by: str | None, where: torch.device) -> Judge:
-    """fid_by: as judge.fid_space. Raises: InputError for pictures that cannot be read, ModelError."""
-    data = folder / "data"
-    held, wanted, photos = (
-        load_pictures([data / name], suite.size)
-        for name in ("photos-held-out", "cartoons-held-out", "photos")
-    )
-    nets = spaces(where)
-    scale = {space: statistics(features(net, parts(photos, BATCH), where)) for space, net in nets.items()}
-    goal = {space: features(net, parts(wanted, BATCH), where) for space, net in nets.items()}
-    name, net = fid_space(fid_by, where)
-    embed = choose_identity(device=where)
-    files = lpips_files() if suite.size >= 64 else None
-    lpips = load_lpips(*files, where) if files else None
-    return Judge(held, wanted, {**nets, name: net}, scale, goal, where, name, lpips, embed)
-
-
 def _controls(judge: Judge, folder: Path, suite: Suite) -> dict[str, Any]:
     """What the figures are of what is no method: the photos themselves, and cartoons of nobody in them."""
     cartoons = load_pictures([folder / "data" / "cartoons"], suite.size)
@@ -310,7 +169,7 @@ def _run_cell(
     entry, where, about = cell.entry, judge.where, {}
     if entry.method in UNTRAINED:
         first = load_pictures([folder / "data" / "cartoons"], 2 * suite.size)[:1].float() / 127.5 - 1
-        opened = open_untrained(entry.method, entry.preset, entry.set, where, style, first, vgg, report)
+        opened = open_untrained(entry.method, entry.preset, entry.changes, where, style, first, vgg, report)
         translator, networks = opened.translator, opened.networks
         about = {"settings": opened.settings}
     else:
@@ -332,26 +191,16 @@ def _run_cell(
     }  # fmt: skip
 
 
-def translated(
-    translate: Callable[[Tensor], Tensor], photos: Tensor, where: torch.device
-) -> Iterator[Tensor]:
-    """Photos [N, 3, S, S] uint8 through a translator, as if saved, batch by batch."""
-    for part in parts(photos, BATCH):
-        with torch.inference_mode():
-            made = translate(part.to(where))
-        yield torch.from_numpy(to_uint8(made)).permute(0, 3, 1, 2).contiguous()
-
-
 def _train(
     cell: Cell, suite: Suite, folder: Path, style: str, vgg: str | None, device: str, quiet: bool,
     report: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Train a cell's network up to its budget in OUT/runs; what the table tells of it."""
     entry, data = cell.entry, folder / "data"
-    config = settings(entry.method, entry.preset, {**entry.set, "size": str(suite.size)})
+    config = settings(entry.method, entry.preset, {**entry.changes, "size": str(suite.size)})
     sources = Sources(str(data / "photos"), str(data / "cartoons"))
     if config.paired:
-        sources = Sources(pairs=str(_pairs(suite, folder, style, device, report)))
+        sources = Sources(pairs=str(draw_pairs(folder, style, device, report)))
     run = folder / "runs" / cell.name
 
     def train(steps: int, out: Path) -> float:
@@ -404,27 +253,6 @@ def _fitted(config: Any, steps: int) -> Any:
     return replace(config, epoch=max(1, round(steps / long.steps * 10_000)))
 
 
-def _pairs(suite: Suite, folder: Path, style: str, device: str, report: Callable[[str], None]) -> Path:
-    """OUT/data/pairs: training photos and what toonify makes of them, for methods that learn from pairs."""
-    place = folder / "data" / "pairs"
-    if place.is_dir():
-        return place
-    report(f"pairs of photo and cartoon are drawn by toonify --style {shown(style, 40)}")
-    aside = folder / "data" / ".pairs"
-    shutil.rmtree(aside, ignore_errors=True)
-    toonifier = Toonifier(style, device=device, report=report)
-    photos = load_pictures([folder / "data" / "photos"], toonifier.source.config.resolution)
-    made = translated(lambda x: toonified(toonifier, x), photos, toonifier.device)
-    number = 0
-    for photo, cartoon in zip(photos.split(BATCH), made, strict=True):
-        for sides in zip(photo, cartoon, strict=True):
-            for kind, one in zip(("photo", "toon"), sides, strict=True):
-                save_png(aside / kind / f"{number:06d}.png", _image(one))
-            number += 1
-    aside.rename(place)
-    return place
-
-
 def _same_plan(folder: Path, plan: Mapping[str, Any]) -> None:
     """Write OUT/plan.json. Raises: UsageError where another one is there."""
     file, plan = folder / "plan.json", json.loads(json.dumps(plan))
@@ -446,33 +274,16 @@ def _named(source: str | None) -> str | None:
     return None if source is None else Path(source).name
 
 
-def _mean(values: Tensor) -> dict[str, float]:
-    """The mean of [N] values and its 95 % bootstrap interval over the photos."""
-    x = values.double().cpu().numpy()
-    draws = np.random.default_rng(0).integers(len(x), size=(1000, len(x)))
-    low, high = np.quantile(x[draws].mean(1), (0.025, 0.975))
-    return {"value": float(x.mean()), "low": float(low), "high": float(high)}
-
-
-def _alone(value: float) -> dict[str, float]:
-    """A figure of the whole set, without an interval."""
-    return {"value": value, "low": math.nan, "high": math.nan}
-
-
-def _image(picture: Tensor) -> Image.Image:
-    return Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
-
-
 def _jpeg(picture: Tensor) -> str:
     """[3, S, S] uint8 as a JPEG in base64."""
     file = io.BytesIO()
-    _image(picture).save(file, "JPEG", quality=QUALITY, subsampling=0)
+    to_image(picture).save(file, "JPEG", quality=QUALITY, subsampling=0)
     return base64.b64encode(file.getvalue()).decode()
 
 
 def _strip(made: Tensor) -> np.ndarray:
     """[N, 3, S, S] uint8 side by side."""
-    return np.concatenate([np.asarray(_image(one)) for one in made[:16]], 1)
+    return np.concatenate([np.asarray(to_image(one)) for one in made[:16]], 1)
 
 
 def _file(folder: Path, cell: Cell) -> Path:

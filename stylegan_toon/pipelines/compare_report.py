@@ -14,13 +14,11 @@ from PIL import Image
 
 from stylegan_toon.files import write_aside
 from stylegan_toon.images import read_image, save_png
-from stylegan_toon.metrics.pareto import paired_interval
-from stylegan_toon.pipelines.compared import Row, rows
-from stylegan_toon.pipelines.report import STYLE, ticks
+from stylegan_toon.pipelines.compare_plot import plot
+from stylegan_toon.pipelines.compared import CONTROLS, Row, interval, number, rows
+from stylegan_toon.pipelines.report import STYLE
 
 MARK = "<!-- comparison: written by `stylegan-toon compare page --docs` -->"
-WIDTH, HEIGHT = 640, 420  # of the plot; its left, right, top and bottom margins:
-LEFT, RIGHT, TOP, BOTTOM = 56, 20, 16, 48
 # Figure -> its name, whether more is better (None: neither), digits.
 FIGURES: Mapping[str, tuple[str, bool | None, int]] = {
     "way": ("way to the cartoons", True, 2),
@@ -40,9 +38,7 @@ FIGURES: Mapping[str, tuple[str, bool | None, int]] = {
     "mse": ("MSE, 0-255", False, 0),
     "gradient": ("average gradient", None, 2),
 }
-CONTROLS = {"copy": "photos, copied", "cartoons": "cartoons of nobody in them"}
 KEY = ("way", "kid/untrained", "kid/mobileface", "edge_ssim", "identity")  # what the docs show
-COLOURS = ("#2f5fd0", "#c2571a", "#12805c", "#8a3fb3", "#b3261e", "#667085", "#0b7f99", "#9a7b00")
 MORE = """
 body{max-width:1280px}.wide{overflow-x:auto}th{font-weight:600;text-align:right;vertical-align:bottom;
 padding:5px 0 5px 14px;font-size:13px}th:first-child,td:first-child{text-align:left;padding-left:0;
@@ -52,20 +48,6 @@ table.faces{width:auto}.faces td{padding:2px}
 .faces img{width:112px;border-radius:4px;image-rendering:auto}.faces td:first-child{padding-right:12px}
 svg.plot{max-width:760px}svg .dot{font-size:10px;fill:#fff}
 """
-
-
-def interval(cells: Sequence[Mapping[str, Any]], figure: str) -> tuple[float, float, float] | None:
-    """Mean over seeds and its 95 % interval by Student's t; of one seed its own interval, over photos.
-
-    None where no run gave the figure; nan where there is no interval.
-    """
-    found = [cell["figures"][figure] for cell in cells if figure in cell["figures"]]
-    values = [_float(one["value"]) for one in found]
-    if not values:
-        return None
-    if len(values) == 1:
-        return values[0], _float(found[0]["low"]), _float(found[0]["high"])
-    return paired_interval(values)
 
 
 def write_page(
@@ -81,22 +63,22 @@ def write_page(
 def write_docs(result: Mapping[str, Any], out: str | Path) -> list[Path]:
     """Write the key table, the plot and the grid below MARK in the Markdown file out, pictures beside it."""
     out = Path(out)
-    plot, faces = (out.parent / "images" / f"{out.stem}.{suffix}" for suffix in ("svg", "png"))
-    plot.parent.mkdir(parents=True, exist_ok=True)
-    write_aside(plot, [_plot(result, alone=True).encode()])
+    drawing, faces = (out.parent / "images" / f"{out.stem}.{suffix}" for suffix in ("svg", "png"))
+    drawing.parent.mkdir(parents=True, exist_ok=True)
+    write_aside(drawing, [plot(result, alone=True).encode()])
     names = _sheet(result, faces)
     keys = [*KEY, *(key for key in ("fid/inception", "lpips") if _has(result, key))]
     head = ["method, budget", *(FIGURES[key][0] for key in keys), "parameters", "seconds a picture"]
     body = [[name, *(_plain(cells, key) for key in keys), *size] for name, cells, size in _all_rows(result)]
     lines = [
         *_about(result), "", *(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body)), "",
-        f"![The way to the cartoons against edge SSIM](images/{plot.name})", "",
+        f"![The way to the cartoons against edge SSIM](images/{drawing.name})", "",
         f"![Held-out photos, method by method](images/{faces.name})", "",
         f"Columns: photo, {', '.join(f'`{name}`' for name in names)}.",
     ]  # fmt: skip
     before = out.read_text(encoding="utf-8").split(MARK)[0] if out.is_file() else "# Comparison\n\n"
     write_aside(out, [f"{before}{MARK}\n\n{chr(10).join(lines)}\n".encode()])
-    return [out, plot, faces]
+    return [out, drawing, faces]
 
 
 def _all_rows(result: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]], list[str]]]:
@@ -119,7 +101,7 @@ def _all_rows(result: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]
 def _shuffled(result: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of content where every output stands beside another photo: the mean of all cells."""
     keys = result["cells"][0]["shuffled"]
-    values = {key: [_float(cell["shuffled"][key]["value"]) for cell in result["cells"]] for key in keys}
+    values = {key: [number(cell["shuffled"][key]["value"]) for cell in result["cells"]] for key in keys}
     return {
         "figures": {
             key: {"value": sum(of) / len(of), "low": math.nan, "high": math.nan} for key, of in values.items()
@@ -145,7 +127,7 @@ def _page(result: Mapping[str, Any], votes: Sequence[Mapping[str, Any]]) -> str:
         f'<div class="wide"><table><tr><th>method, budget</th>{head}</tr>{"".join(body)}</table></div>',
         f'<p class="dim">{escape(_key(result))}</p>',
         "<h2>Near to the cartoons, true to the photo</h2>",
-        _plot(result),
+        plot(result),
         '<p class="dim">Up and right is better; the line joins the methods that none beats on both.</p>',
         "<h2>Held-out photos, method by method</h2>",
         _faces(result),
@@ -214,7 +196,7 @@ def _cell(cells: Sequence[Mapping[str, Any]], key: str) -> str:
     value, low, high = found
     digits = FIGURES[key][2]
     small = f"<small>{low:.{digits}f} to {high:.{digits}f}</small>" if math.isfinite(low + high) else ""
-    return f"<td>{_number(value, digits)}{small}</td>"
+    return f"<td>{_digits(value, digits)}{small}</td>"
 
 
 def _plain(cells: Sequence[Mapping[str, Any]], key: str) -> str:
@@ -224,10 +206,10 @@ def _plain(cells: Sequence[Mapping[str, Any]], key: str) -> str:
     value, low, high = found
     digits = FIGURES[key][2]
     more = f" ({low:.{digits}f} to {high:.{digits}f})" if math.isfinite(low + high) else ""
-    return f"{_number(value, digits)}{more}"
+    return f"{_digits(value, digits)}{more}"
 
 
-def _number(value: float, digits: int) -> str:
+def _digits(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else "∞"
 
 
@@ -285,74 +267,6 @@ def _votes(votes: Sequence[Mapping[str, Any]]) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which points (more is better on both axes) no other beats, from left to right."""
-    best, out = -math.inf, []
-    for i in sorted(range(len(points)), key=lambda i: (-points[i][0], -points[i][1])):
-        if points[i][1] > best:
-            best = points[i][1]
-            out.append(i)
-    return out[::-1]
-
-
-def _plot(result: Mapping[str, Any], alone: bool = False) -> str:
-    """An SVG: the way to the cartoons across, edge SSIM up, a dot a row. alone: a file of its own."""
-    groups = [(row.name, row.cells) for row in rows(result)]
-    groups += [(name, [{"figures": result["controls"][key]}]) for key, name in CONTROLS.items()]
-    places = [(name, interval(cells, "way"), interval(cells, "edge_ssim")) for name, cells in groups]
-    dots = [(name, way[0], kept[0]) for name, way, kept in places if way and kept]
-    height = max(HEIGHT, TOP + 18 * len(dots) + BOTTOM)
-    across = ticks(min(x for _, x, _ in dots), max(x for _, x, _ in dots), 5)
-    up = ticks(min(y for *_, y in dots), max(y for *_, y in dots), 5)
-    bottom, right = height - BOTTOM, WIDTH - RIGHT
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return (
-            LEFT + (x - across[0]) / (across[-1] - across[0]) * (right - LEFT),
-            bottom - (y - up[0]) / (up[-1] - up[0]) * (bottom - TOP),
-        )
-
-    line = "#d0d5dd" if alone else "var(--line)"
-    drawn = []
-    for y in up:
-        at = place(across[0], y)[1]
-        drawn.append(f'<path d="M{LEFT} {at:.1f}H{right}" stroke="{line}"/>')
-        drawn.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{y:.2g}</text>')
-    for x in across:
-        at = place(x, up[0])[0]
-        drawn.append(f'<text x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{x:.2g}</text>')
-    drawn.append(f'<text x="{(LEFT + right) / 2}" y="{height - 12}" text-anchor="middle">way to the '
-                 "cartoons: 0 a photo, 1 a cartoon</text>")  # fmt: skip
-    drawn.append(f'<text transform="translate(14 {(TOP + bottom) / 2}) rotate(-90)" text-anchor="middle">'
-                 "edge SSIM with the photo</text>")  # fmt: skip
-    best = front([(x, y) for _, x, y in dots[: -len(CONTROLS)]])
-    path = "L".join("{:.1f} {:.1f}".format(*place(*dots[i][1:])) for i in best)
-    drawn.append(
-        f'<path d="M{path}" fill="none" stroke="#12805c" stroke-width="1.5" stroke-dasharray="4 3"/>'
-    )
-    for i, (name, x, y) in enumerate(dots):
-        at, to = place(x, y)
-        control = i >= len(dots) - len(CONTROLS)
-        colour = "#98a2b3" if control else COLOURS[i % len(COLOURS)]
-        text = escape(name)
-        drawn.append(
-            f'<circle cx="{at:.1f}" cy="{to:.1f}" r="9" fill="{colour}"><title>{text}</title></circle>'
-        )
-        white = ' style="fill:#fff;font-size:10px"'
-        drawn.append(f'<text{white} x="{at:.1f}" y="{to + 3.5:.1f}" text-anchor="middle">{i + 1}</text>')
-        y_key = TOP + 8 + 18 * i
-        drawn.append(f'<circle cx="{WIDTH + 10}" cy="{y_key}" r="8" fill="{colour}"/>')
-        drawn.append(f'<text{white} x="{WIDTH + 10}" y="{y_key + 3.5}" text-anchor="middle">{i + 1}</text>')
-        drawn.append(f'<text x="{WIDTH + 26}" y="{y_key + 4}">{text}</text>')
-    size = f'viewBox="0 0 {WIDTH + 210} {height}"'
-    if alone:
-        style = "<style>text{font:12px system-ui,sans-serif;fill:#344054}</style>"
-        ground = f'<rect width="{WIDTH + 210}" height="{height}" fill="#fff"/>'
-        return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{style}{ground}{"".join(drawn)}</svg>\n'
-    label = "The way to the cartoons against edge SSIM, a dot a method"
-    return f'<svg class="plot" {size} role="img" aria-label="{label}">{"".join(drawn)}</svg>'
-
-
 def _sheet(result: Mapping[str, Any], path: Path) -> list[str]:
     """Write the grid, a row a photo and a column a method (its first budget); returns the methods."""
     columns = [("photo", result["photos"])]
@@ -388,8 +302,3 @@ def _csv(result: Mapping[str, Any]) -> str:
 
 def _has(result: Mapping[str, Any], key: str) -> bool:
     return key in result["controls"]["copy"]
-
-
-def _float(value: Any) -> float:
-    """A number of JSON; null, which stands for nan and infinity, as nan."""
-    return float(value) if value is not None else math.nan

@@ -1,14 +1,17 @@
 """The result of a comparison as a file: what page, table and rating are made of. Imports no torch."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stylegan_toon.errors import InputError, shown
+from stylegan_toon.metrics.pareto import paired_interval
 
 VERSION = 1
 LARGEST = 500_000_000  # bytes of a result
+CONTROLS = {"copy": "photos, copied", "cartoons": "cartoons of nobody in them"}
 
 
 class Row(NamedTuple):
@@ -46,3 +49,22 @@ def read_result(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise InputError(f"{shown(file)} is no result of a comparison ({why}); name its folder") from None
+
+
+def interval(cells: Sequence[Mapping[str, Any]], figure: str) -> tuple[float, float, float] | None:
+    """Mean over seeds and its 95 % interval by Student's t; of one seed its own interval, over photos.
+
+    None where no run gave the figure; nan where there is no interval.
+    """
+    found = [cell["figures"][figure] for cell in cells if figure in cell["figures"]]
+    values = [number(one["value"]) for one in found]
+    if not values:
+        return None
+    if len(values) == 1:
+        return values[0], number(found[0]["low"]), number(found[0]["high"])
+    return paired_interval(values)
+
+
+def number(value: Any) -> float:
+    """A number of JSON; null, which stands for nan and infinity, as nan."""
+    return float(value) if value is not None else math.nan

@@ -11,6 +11,7 @@ from stylegan_toon.errors import ModelError, UsageError, shown
 from stylegan_toon.methods import TRANSLATORS
 
 LARGEST = 1_000_000  # bytes of a suite's file
+PLAIN = (str, int, float, bool)
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,19 @@ class Entry:
     label: str
     method: str
     preset: str = "small"
-    set: dict[str, str] = field(default_factory=dict)
+    set: dict[str, Any] = field(default_factory=dict)
     weights: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.set, dict) or not all(type(one) in PLAIN for one in self.set.values()):
+            raise ValueError(
+                f"set of {self.label[:30]!r} is not KEY: VALUE, values text, numbers or booleans"
+            )
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """set, as `--set KEY=VALUE` writes it."""
+        return {key: one if isinstance(one, str) else json.dumps(one) for key, one in self.set.items()}
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ BLENDS = tuple({"label": f"toonify-{k}", "method": "toonify", "set": {"blend": s
 def _methods(preset: str) -> list[dict[str, Any]]:
     return [
         *({"label": name, "method": name, "preset": preset} for name in TRANSLATORS),
-        {"label": "nst", "method": "nst", "preset": "small"},
+        {"label": "nst", "method": "nst", "preset": preset},
         *({"label": f"binarize-{way}", "method": "binarize", "preset": way} for way in ("otsu", "adaptive")),
         *BLENDS,
     ]
@@ -95,8 +107,8 @@ def _methods(preset: str) -> list[dict[str, Any]]:
 SUITES: Mapping[str, dict[str, Any]] = {
     "smoke": {"methods": _methods("small"), "size": 64, "pictures": 40, "seconds": 10.0},
     "full": {
-        "methods": _methods("paper"), "size": 128, "pictures": 20_000, "seconds": 1800.0, "seeds": 3,
-        "held_out": 500, "drawn": 2500, "shown": 8, "cartoons": "avatar", "style": "avatar", "reference": 150,
+        "methods": _methods("paper"), "size": 128, "pictures": 10_000, "seconds": 600.0, "seeds": 3,
+        "held_out": 200, "drawn": 2500, "shown": 8, "cartoons": "avatar", "style": "avatar", "reference": 150,
     },
 }  # fmt: skip
 

@@ -18,10 +18,14 @@ from stylegan_toon.losses.perceptual import map_distance
 from stylegan_toon.methods import TRANSLATORS
 from stylegan_toon.metrics.pixel import mse
 from stylegan_toon.pipelines import compare as module
+from stylegan_toon.pipelines import compare_judge
 from stylegan_toon.pipelines.baseline import settings
-from stylegan_toon.pipelines.compare import _fitted, _pairs, cells, compare, open_judge, split
-from stylegan_toon.pipelines.compare_report import front, interval, write_docs, write_page
-from stylegan_toon.pipelines.compared import read_result, rows
+from stylegan_toon.pipelines.compare import _fitted, cells, compare
+from stylegan_toon.pipelines.compare_data import draw_pairs, split
+from stylegan_toon.pipelines.compare_judge import open_judge
+from stylegan_toon.pipelines.compare_plot import front
+from stylegan_toon.pipelines.compare_report import write_docs, write_page
+from stylegan_toon.pipelines.compared import interval, read_result, rows
 from stylegan_toon.pipelines.suite import SUITES, Suite, read_suite
 from stylegan_toon.pipelines.untrained import UNTRAINED
 from tests.features.test_lpips import write as write_lpips
@@ -120,7 +124,7 @@ def test_seconds_alone_are_turned_into_steps_by_a_short_trial(tmp_path):
 
 def test_lpips_is_taken_where_its_files_are(ran, tmp_path, monkeypatch):
     files = write_lpips(tmp_path)
-    monkeypatch.setattr(module, "lpips_files", lambda: files)
+    monkeypatch.setattr(compare_judge, "lpips_files", lambda: files)
     judge = open_judge(replace(SUITE, size=64), ran[0], "emotion", torch.device("cpu"))
     assert judge.measure(judge.photos)["lpips"]["value"] == pytest.approx(0, abs=1e-9)
     x = judge.photos.float() / 127.5 - 1
@@ -156,7 +160,7 @@ def test_faces_are_drawn_where_there_are_no_photos(tmp_path):
 
 def test_pairs_are_the_training_photos_and_what_toonify_makes_of_them(tmp_path):
     split(replace(SUITE, held_out=14), tmp_path, DATA["photos"], DATA["cartoons"])
-    place = _pairs(SUITE, tmp_path, "storybook", "cpu", lambda text: None)
+    place = draw_pairs(tmp_path, "storybook", "cpu", lambda text: None)
     photos, toons = load_pairs(place, 128)
     wanted = load_pictures([tmp_path / "data" / "photos"], 128)
     assert torch.equal(photos, wanted) and toons.shape == photos.shape
@@ -179,7 +183,7 @@ def test_suites_name_every_method_and_methods_that_are():
         assert blends == set("0123456")
         for entry in suite.entries:
             if entry.method in TRANSLATORS:
-                settings(entry.method, entry.preset, {**entry.set, "size": str(suite.size)})
+                settings(entry.method, entry.preset, {**entry.changes, "size": str(suite.size)})
     assert len(cells(read_suite("full"))) == 6 * len(TRANSLATORS) + len(suite.entries) - len(TRANSLATORS)
 
 
@@ -188,6 +192,7 @@ def test_the_suite_in_the_manual_is_one(tmp_path):
     (tmp_path / "mine.json").write_text(re.search(r"```json\n(.*?)```", manual, re.DOTALL)[1])
     suite = read_suite(str(tmp_path / "mine.json"))
     assert [entry.label for entry in suite.entries] == ["cyclegan", "mine", "toonify-3"]
+    assert suite.entries[0].changes == {"blocks": "9", "dropout": "true"}
     assert [cell.budget for cell in cells(suite)][:3] == ["pictures", "taken", "taken"]
 
 
@@ -195,6 +200,9 @@ def test_the_suite_in_the_manual_is_one(tmp_path):
     "text, said", [("{}", "methods"), ("[]", "no suite"), ('{"methods": [], "size": 64}', "methods"),
                    ('{"methods": [{"label": "a b", "method": "nst"}]}', "label"), ("nonsense", "no suite"),
                    ('{"methods": [{"label": "a", "method": "nst"}], "sise": 3}', "sise"),
+                   ('{"methods": [{"label": "a", "method": "nst", "set": [1]}]}', "set of 'a'"),
+                   ('{"methods": [{"label": "a", "method": "nst", "set": {"calls": [1]}}]}', "set of 'a'"),
+                   ('{"methods": [1]}', "no suite"), ('{"methods": 1}', "methods"),
                    ('{"methods": [{"label": "a", "methd": "nst"}]}', "methd"),
                    ('{"methods": [{"label": "a", "method": "nst"}], "size": 8}', "size=8"),
                    ('{"methods": [{"label": "a", "method": "nst"}], "seeds": 11}', "seeds=11")],
