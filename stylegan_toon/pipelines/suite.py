@@ -124,16 +124,8 @@ def read_suite(text: str) -> Suite:
         if path.stat().st_size > LARGEST:
             raise ValueError("too large")
         values = json.loads(path.read_text(encoding="utf-8"))
-        return suite_of({"name": path.stem, **values})
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return from_json(Suite, {"name": path.stem, **values})
+    except (ModelError, OSError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(
             f"{shown(path, 50)} is no suite ({str(error)[:80]}); see docs/comparison.md"
         ) from None
-
-
-def suite_of(values: Mapping[str, Any]) -> Suite:
-    """A suite of JSON values. Raises: UsageError naming the key."""
-    try:
-        return from_json(Suite, values)
-    except (ModelError, ValueError, TypeError) as error:
-        raise UsageError(str(error)) from None
