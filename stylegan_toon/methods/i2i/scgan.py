@@ -98,10 +98,10 @@ class ScGAN(nn.Module):
         return figures | self.cycle.step_d(made, opt["d"], i)
 
     def translate(self, photo: Tensor) -> Tensor:
-        return padded(self.cycle.g_ab, photo, 2**self.depth, 2 ** (self.depth + 1))
+        return padded(self.cycle.g_ab, photo, 2**self.depth)
 
     def back(self, cartoon: Tensor) -> Tensor:
-        return padded(self.cycle.g_ba, cartoon, 2**self.depth, 2 ** (self.depth + 1))
+        return padded(self.cycle.g_ba, cartoon, 2**self.depth)
 
     def translators(self) -> dict[str, nn.Module]:
         return {"g_ab": self.cycle.g_ab, "g_ba": self.cycle.g_ba}
