@@ -11,6 +11,8 @@ from stylegan_toon.metrics.pareto import paired_interval
 
 VERSION = 1
 LARGEST = 500_000_000  # bytes of a result
+KEYS = ("about", "cartoons_from", "cells", "controls", "missing", "photos", "photos_from", "style", "suite")
+CELL = ("label", "budget", "seed", "parameters", "cost", "figures", "shuffled", "pictures")
 CONTROLS = {"copy": "photos, copied", "cartoons": "cartoons of nobody in them"}
 
 
@@ -42,9 +44,11 @@ def read_result(path: str | Path) -> dict[str, Any]:
         if file.stat().st_size > LARGEST:
             raise ValueError("too large")
         result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        lacking = [key for key in KEYS if key not in result]
+        lacking += [key for cell in result["cells"] for key in CELL if key not in cell]
+        if result["version"] != VERSION or lacking:
+            raise ValueError
         rows(result)
-        if result["version"] != VERSION or not all(key in result for key in ("about", "controls", "photos")):
-            raise KeyError
         return result
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__

@@ -280,3 +280,17 @@ def test_a_broken_result_is_one_line(tmp_path, text):
     (tmp_path / "compare.json").write_text(text)
     with pytest.raises(InputError, match="no result of a comparison"):
         read_result(tmp_path)
+
+
+def test_a_result_with_a_part_missing_is_one_line(tmp_path):
+    for key in ("about", "cells", "photos_from"):
+        given = result()
+        del given[key]
+        (tmp_path / "compare.json").write_text(json.dumps(given))
+        with pytest.raises(InputError, match="no result of a comparison"):
+            read_result(tmp_path)
+    given = result()
+    del given["cells"][1]["cost"]
+    (tmp_path / "compare.json").write_text(json.dumps(given))
+    with pytest.raises(InputError, match="no result of a comparison"):
+        read_result(tmp_path / "compare.json")
