@@ -164,7 +164,11 @@ def _about(result: Mapping[str, Any]) -> list[str]:
         f"Budgets of what is trained here: {'; '.join(budgets) or 'none'}. toonify, nst and binarize are "
         f"taken as they are: toonify's networks ({result['style']}) were trained before, and longer.",
     ]
-    steps = [cell["steps"] for cell in result["cells"] if "steps" in cell]
+    trained = [cell for cell in result["cells"] if "steps" in cell]
+    if trained:
+        minutes = sum(cell["seconds"] for cell in trained) / 60
+        lines.append(f"{len(trained)} networks were trained for this, in {minutes:,.1f} minutes in all.")
+    steps = [cell["steps"] for cell in trained]
     if steps and min(steps) < 5000:
         lines.append(
             f"The shortest run had {min(steps):,} steps, the longest {max(steps):,}; papers train for "

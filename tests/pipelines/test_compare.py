@@ -255,6 +255,7 @@ def test_the_page_says_what_was_compared_and_escapes_it(tmp_path):
     page = (tmp_path / "compare.html").read_text()
     assert "<script" not in page and "&lt;script&gt;" in page
     for said in ("no real photos", "40 photos shown", "5 seconds of training", "not which is best",
+                 "2 networks were trained for this, in 0.3 minutes",
                  "2 runs have no", "0.60", "-0.67 to 1.87", "12,345", "2.50", "25.0", "4.25",
                  "outputs, shuffled"):  # fmt: skip
         assert said in page, said
