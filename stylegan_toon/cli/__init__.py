@@ -33,10 +33,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stylegan_toon.cli.train_encoder:train_encoder",
         "Train the encoder that turns photos into latent codes.",
     ),
+    "baseline": ("stylegan_toon.cli.baseline:baseline", "Train and run other methods, to compare with."),
     "digest": ("stylegan_toon.cli.digest:digest", "Print the digest of a run's last state."),
     "evaluate": ("stylegan_toon.cli.evaluate:evaluate", "Measure a generator: faces, KID, copies, identity."),
     "blends": ("stylegan_toon.cli.blends:blends", "Measure a style at every blend."),
     "study": ("stylegan_toon.cli.study:study", "Compare ways of fine-tuning at matched fidelity."),
+    "compare": (
+        "stylegan_toon.cli.compare:compare",
+        "Compare all methods on equal terms; rate them blindly.",
+    ),
     "models": ("stylegan_toon.cli.models:models", "Fetch, list and verify model files of others."),
     "doctor": ("stylegan_toon.cli.doctor:doctor", "Say which device, kernels, models and parts are in use."),
 }

@@ -28,6 +28,11 @@ from stylegan_toon.cli.detector import detector_options
     show_default=True,
     help="For the share of faces; 0 leaves it out.",
 )
+@click.option(
+    "--fid",
+    metavar="NET|FILE",
+    help="Also FID, by mobileface, emotion, untrained, inception (fetched), or Inception's file.",
+)
 @click.option("--encoder", metavar="NAME", help="Also tell how well it keeps the people of --real.")
 @click.option(
     "--identity",
@@ -39,18 +44,21 @@ from stylegan_toon.cli.detector import detector_options
 @detector_options
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Pictures at a time.")
 @click.option("--out", type=click.Path(), help="Also write the JSON document to this file.")
-def evaluate(common: Common, out: str | None, **options: Any) -> None:
+def evaluate(common: Common, out: str | None, fid: str | None, **options: Any) -> None:
     """Compare pictures of MODEL, a known name, a run or a file, with photos it has not seen.
 
     Photos are folders or ZIPs of aligned faces. What the figures mean: docs/metrics.md.
     """
     import json
 
+    from stylegan_toon.device import choose_device
     from stylegan_toon.files import write_aside
     from stylegan_toon.pipelines.evaluate import as_text  # torch loads here, not for --help
     from stylegan_toon.pipelines.evaluate import evaluate as measure
+    from stylegan_toon.pipelines.judge import fid_space
 
-    figures = measure(**options, device=common.device, seed=common.seed, report=common.report)
+    space = fid_space(fid, choose_device(common.device)) if fid else None
+    figures = measure(**options, fid=space, device=common.device, seed=common.seed, report=common.report)
     for line in as_text(figures):
         common.result(line)
     if out is not None:

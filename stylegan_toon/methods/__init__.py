@@ -1,8 +1,19 @@
-"""Command-line name -> (Config, class)."""
+"""Command-line name -> (Config, class): generators' methods, and translators from picture to picture."""
+
+from typing import Any
 
 from stylegan_toon.methods import freezesg, scratch
+from stylegan_toon.methods.i2i import camgan, cyclegan, ganilla, pix2pix, scgan
+from stylegan_toon.methods.translation import TranslationConfig
 
 METHODS = {
     "scratch": (scratch.Config, scratch.Scratch),
     "freezesg": (freezesg.Config, freezesg.FreezeSG),
+}
+TRANSLATORS: dict[str, tuple[type[TranslationConfig], Any]] = {
+    "cyclegan": (cyclegan.Config, cyclegan.CycleGAN),
+    "pix2pix": (pix2pix.Config, pix2pix.Pix2Pix),
+    "ganilla": (ganilla.Config, ganilla.Ganilla),
+    "camgan": (camgan.Config, camgan.Camgan),
+    "scgan": (scgan.Config, scgan.ScGAN),
 }

@@ -19,6 +19,7 @@ from stylegan_toon.features.identity import choose_identity
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.images import to_uint8
+from stylegan_toon.metrics.fid import fid as frechet_distance
 from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.metrics.memorise import nearest_training
@@ -42,6 +43,7 @@ def evaluate(
     exclude: Sequence[str] = (),
     samples: int = SAMPLES,
     face_samples: int = FACE_SAMPLES,
+    fid: tuple[str, Features] | None = None,
     encoder: str | Path | AnyEncoder | None = None,
     identity: str = "mobileface",
     detector: str = "yunet",
@@ -60,6 +62,7 @@ def evaluate(
         exclude: names or patterns left out of train, as in training.
         samples, face_samples: how many codes are drawn; 0 leaves the figures out. The codes depend on seed
             alone, and the fewer are the first of the more.
+        fid: name and network of the features that FID compares, as judge.fid_space; None leaves it out.
         encoder: what inverts the real photos, for the identity figure; None leaves it out.
         identity: what tells people apart, as choose_identity.
         detector, insightface_root: what looks for faces, as choose_detector.
@@ -118,6 +121,12 @@ def evaluate(
                 mirrored = features(net, parts(photos.flip(3), batch), where)
                 both = torch.cat([of_train, mirrored])
                 figures["nearest"] = nearest_training(of_fake, of_real, both, mean, std)._asdict()
+    if fid and samples:
+        name, net = fid
+        report(f"comparing {samples} samples with {len(held_out)} photos: FID, {name}")
+        drawn = draw_samples(generator, samples, 1.0, seed, batch)
+        of_real, of_fake = features(net, parts(held_out, batch), where), features(net, drawn, where)
+        figures["fid"] = {"network": name, "value": frechet_distance(of_real, of_fake)}
     if encoder is not None:
         report(f"inverting {len(held_out)} photos")
         invert = encoder if isinstance(encoder, AnyEncoder) else load_encoder(encoder, where)
@@ -147,6 +156,9 @@ def as_text(figures: dict[str, Any]) -> list[str]:
         lines.append(interval(f"KID, {space}", one))
         if space in figures["floor"]:
             lines.append(interval(f"KID of training photos, {space}", figures["floor"][space]))
+    if "fid" in figures:
+        one, sets = figures["fid"], f"{figures['samples']} samples, {figures['held_out']} photos"
+        lines.append(f"FID, {one['network']}: {one['value']:.2f} ({sets})")
     if "nearest" in figures:
         one = figures["nearest"]
         lines.append(f"nearest training picture: {one['ratio']:.3f} times as far as from held-out photos")

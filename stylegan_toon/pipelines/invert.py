@@ -83,6 +83,11 @@ class Inverter:
         self.files[role] = model_entry(files, name)
         return (double(network) if self.exact else network), files, made
 
+    @property
+    def encoder(self) -> AnyEncoder | None:
+        """The encoder, once a photo has gone through it."""
+        return self._encoder
+
     def look(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What aligned pictures are compared by: features.look."""
         if self._look is None:

@@ -2,14 +2,19 @@
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from stylegan_toon.errors import UsageError, shown
 from stylegan_toon.features.emotion import load_emotion
+from stylegan_toon.features.inception import FILE as INCEPTION
+from stylegan_toon.features.inception import load_inception
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.metrics.kid import kid, statistics
+from stylegan_toon.paths import pretrained_file
 from stylegan_toon.pipelines.evaluate import LEAST, draw_samples, features, parts
 from stylegan_toon.stylegan2.generator import Generator
 
@@ -27,6 +32,24 @@ def spaces(where: torch.device) -> Spaces:
         "emotion": lambda x: emotion(x)[1],
         "untrained": Untrained().to(where),
     }
+
+
+def fid_space(name: str | None, where: torch.device) -> tuple[str, Callable[[Tensor], Tensor]]:
+    """The network whose features FID compares, and its name in the figures.
+
+    Args:
+        name: of one of spaces(), inception for the file that was fetched, or Inception's file; None takes
+            inception where it was fetched, else untrained.
+    Raises: UsageError for another name, ModelError for a file that is missing, broken or another.
+    """
+    name = name or ("inception" if pretrained_file(INCEPTION) else "untrained")
+    nets = spaces(where)
+    if name in nets:
+        return name, nets[name]
+    if name != "inception" and Path(name).name == name and not Path(name).suffix:
+        known = ", ".join((*nets, "inception"))
+        raise UsageError(f"FID by {shown(name, 40)!r}: wanted one of {known}, or Inception's file")
+    return "inception", load_inception(None if name == "inception" else name, where)
 
 
 def kid_judge(

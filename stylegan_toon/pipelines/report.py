@@ -264,9 +264,9 @@ def _picture(path: Path, caption: str) -> str:
 def _curve(title: str, meaning: str, lines: Sequence[Line], mark: tuple[float, float] | None) -> str:
     """A small chart: a heading and an SVG with an axis of round numbers each."""
     points = [point for _, line in lines for point in line]
-    across = _ticks(0, max(x for x, _ in points), 5)
+    across = ticks(0, max(x for x, _ in points), 5)
     low, high = min(y for _, y in points), max(y for _, y in points)
-    up = _ticks(min(low, 0) if low < high / 2 else low, high, 4)
+    up = ticks(min(low, 0) if low < high / 2 else low, high, 4)
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -302,7 +302,7 @@ def _curve(title: str, meaning: str, lines: Sequence[Line], mark: tuple[float, f
     return f"<section>{heading}{drawing}</section>"
 
 
-def _ticks(low: float, high: float, about: int) -> list[float]:
+def ticks(low: float, high: float, about: int) -> list[float]:
     """Round numbers, a step of 1, 2 or 5 times a power of ten apart, that hold low and high between them."""
     span = (high - low) or abs(high) or 1.0
     power = 10.0 ** math.floor(math.log10(span / about))

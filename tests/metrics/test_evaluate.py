@@ -8,9 +8,11 @@ from stylegan_toon.checkpoint.format import save
 from stylegan_toon.cli.common import run
 from stylegan_toon.cli.evaluate import evaluate as command
 from stylegan_toon.data import load_pictures
-from stylegan_toon.errors import InputError, UsageError
+from stylegan_toon.errors import InputError, ModelError, UsageError
+from stylegan_toon.metrics.fid import fid
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.pipelines.evaluate import as_saved, as_text, draw_samples, evaluate, face_share
+from stylegan_toon.pipelines.judge import fid_space
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.encoder import Config as EncoderConfig
 from stylegan_toon.stylegan2.encoder import Encoder
@@ -41,6 +43,25 @@ def test_all_figures_are_there_and_are_json(generator):
     assert again["nearest"]["ratio"] > 0
     assert -1 <= again["identity"]["mean"] <= 1
     assert len(as_text(figures)) == 8
+
+
+def test_fid_compares_samples_and_photos_by_the_named_network(generator):
+    cpu = torch.device("cpu")
+    name, net = fid_space("emotion", cpu)
+    figures = evaluate(
+        generator, [FACES], [STORYBOOK], samples=5, face_samples=0, fid=(name, net), device="cpu"
+    )
+    drawn = torch.cat(list(draw_samples(generator, 5, 1.0, 0, 2)))
+    sides = (load_pictures([FACES], 32).float() / 127.5 - 1, drawn)
+    with torch.inference_mode():
+        wanted = fid(*(net(side) for side in sides))
+    assert figures["fid"] == {"network": "emotion", "value": pytest.approx(wanted, rel=1e-4)}
+    assert any(line.startswith("FID, emotion: ") for line in as_text(figures))
+    assert fid_space(None, cpu)[0] == "untrained"  # Inception was not fetched
+    with pytest.raises(UsageError, match="untrained, inception"):
+        fid_space("vgg", cpu)
+    with pytest.raises(ModelError, match="models get inception-fid"):
+        fid_space("inception", cpu)
 
 
 def test_figures_depend_on_the_seed_alone(generator):

@@ -10,7 +10,7 @@ import torch
 
 from stylegan_toon.checkpoint.format import Checkpoint, save
 from stylegan_toon.images import save_png
-from stylegan_toon.pipelines.report import _curve, _ticks, best_look, in_words, write_report
+from stylegan_toon.pipelines.report import _curve, best_look, in_words, ticks, write_report
 from stylegan_toon.training.log import log
 
 EVIL = "<script>alert('&\"x')</script>"
@@ -116,10 +116,10 @@ def test_the_page_is_whole_escapes_everything_and_needs_nothing_from_elsewhere(t
      (-0.3, 0.3, 4, [-0.4, -0.2, 0, 0.2, 0.4]), (5, 5, 4, [4, 6]), (0, 0, 4, [0, 0.5])],
 )  # fmt: skip
 def test_ticks_are_round_and_hold_the_curve(low, high, about, wanted):
-    ticks = _ticks(low, high, about)
-    assert ticks[0] <= low and ticks[-1] >= high and len(ticks) >= 2
+    found = ticks(low, high, about)
+    assert found[0] <= low and found[-1] >= high and len(found) >= 2
     if low < high:
-        assert ticks == pytest.approx(wanted)
+        assert found == pytest.approx(wanted)
 
 
 def test_a_curve_is_where_its_numbers_are():
