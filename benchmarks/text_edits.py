@@ -193,8 +193,8 @@ def measure(given: argparse.Namespace, judges: Judges, word: str, engine: str, o
     return report
 
 
-COLUMNS = ("text, engine", "rises", "rise", "found", "moved", "first of 50", "rises on styles", "control", "file",
-           "learnt in")  # fmt: skip
+COLUMNS = ("text, engine", "rises", "rise", "found", "moved", "first of 50", "rises on styles", "control",
+           "file", "learnt in")  # fmt: skip
 
 
 def table(files: list[Path]) -> str:
