@@ -2,6 +2,7 @@
 
     python benchmarks/text_edits.py [--word sad --word angry --word happy] [--engine mapper ...]
         [--seeds 0-199] [--style storybook --style avatar] [--ready] [--steps N] [--clip NAME|FILE]
+    python benchmarks/text_edits.py --table RESULT.json ...     # the table of docs/text.md
 
 Every engine learns "a really WORD face" on the source, against the same sentence with the other moods;
 --ready takes the edit called WORD instead. It is applied at its own strength to faces of seeds (for optimize
@@ -192,6 +193,27 @@ def measure(given: argparse.Namespace, judges: Judges, word: str, engine: str, o
     return report
 
 
+COLUMNS = ("text, engine", "rises", "rise", "found", "moved", "first of 50", "rises on styles", "control",
+           "file", "learnt in")  # fmt: skip
+
+
+def table(files: list[Path]) -> str:
+    """The results of several runs, a line for each text and engine."""
+    rows = [COLUMNS, ["---"] * len(COLUMNS)]
+    for one in (one for file in files for one in json.loads(file.read_text())["measured"]):
+        (_, own), *styles = one["networks"].items()
+        control = next(iter(one["control"].values()))
+        name = f"ready edit `{one['edit'].split('.')[0]}`" if "edit" in one else one["engine"]
+        values = [f"{one['text']}, {name}"]
+        values += [f"{own['rises'][0]:.2f}", f"{own['rise'][0]:.2f}", f"{own['found']:.2f}"]
+        values += [f"{own['landmarks'][0]:.3f}", " to ".join(f"{share:.2f}" for share in own["first_of_50"])]
+        values += [", ".join(f"{style} {found['rises'][0]:.2f}" for style, found in styles)]
+        values += [f"{control['rises'][0]:.2f}, {control['rise'][0]:.2f}"]
+        values += [f"{one['bytes'] / 1000:.0f} kB" if "bytes" in one else ""]
+        rows.append([*values, f"{one['seconds']:.0f} s" if "seconds" in one else ""])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", default="faces")
@@ -206,7 +228,13 @@ def main() -> None:
     parser.add_argument("--neutral", action="append", default=[])
     parser.add_argument("--clip")
     parser.add_argument("--run", type=Path, help="where mappers' runs go; a run there is gone on with")
+    parser.add_argument(
+        "--table", type=Path, nargs="+", help="results to make a table of; nothing is measured"
+    )
     given = parser.parse_args()
+    if given.table:
+        print(table(given.table))
+        return
     family = Family(given.source, given.style, device="cpu", report=lambda text: print(text, file=sys.stderr))
     judges = Judges(family, family.gather([given.seeds]))
     engines = ["ready"] if given.ready else given.engine or list(ENGINES)
