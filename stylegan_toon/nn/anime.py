@@ -4,11 +4,14 @@ Source: Chen, Liu and Chen 2019 (ISICA, "AnimeGAN: A Novel Lightweight GAN for P
 layers' description in TachibanaYoshino/AnimeGAN, AnimeGANv2 and bryandlee/animegan2-pytorch.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from stylegan_toon.nn.init import draw_weights
 from stylegan_toon.nn.resample import double_tf1
 
 
@@ -107,6 +110,7 @@ class AnimeGenerator(nn.Module):
         self.u2 = nn.Sequential(Separable(4 * w, 2 * w), Separable(2 * w, 2 * w), unit(2 * w, 2 * w))
         self.u1 = nn.Sequential(Separable(2 * w, 2 * w), unit(2 * w, w), unit(w, w))
         self.out = nn.Conv2d(w, 3, 1, bias=False)
+        draw_weights(self, nn.init.xavier_uniform_)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.m(self.b2(self.b1(x)))
@@ -129,6 +133,7 @@ class AnimeGeneratorV2(nn.Module):
         self.d = nn.Sequential(ConvUnit(4 * w, 4 * w), ConvUnit(4 * w, 4 * w))
         self.e = nn.Sequential(ConvUnit(4 * w, 2 * w), ConvUnit(2 * w, 2 * w), ConvUnit(2 * w, w, 7))
         self.out = nn.Conv2d(w, 3, 1, bias=False)
+        draw_weights(self, partial(nn.init.kaiming_normal_, nonlinearity="relu"))
 
     def forward(self, x: Tensor, align_corners: bool = True) -> Tensor:
         """align_corners: whether both enlargements, bilinear, put corners on corners and end at the sizes that
@@ -155,13 +160,16 @@ class CartoonPatch(nn.Module):
         w = width
         widths = [(3, w, 1), (w, 2 * w, 2), (2 * w, 4 * w, 1), (4 * w, 4 * w, 2), (4 * w, 8 * w, 1),
                   (8 * w, 8 * w, 1), (8 * w, 1, 1)]  # fmt: skip
-        convs = [nn.Conv2d(a, b, 3, stride, 1, bias=not spectral) for a, b, stride in widths]
-        for conv in convs:
-            nn.init.normal_(conv.weight, std=0.02)
-        self.convs = nn.ModuleList(spectral_norm(conv) if spectral else conv for conv in convs)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride, 1, bias=not spectral) for a, b, stride in widths
+        )
+        draw_weights(self, partial(nn.init.normal_, std=0.02))
+        if spectral:
+            for conv in self.convs:
+                spectral_norm(conv)
         normed = {2: 4 * w, 4: 8 * w, 5: 8 * w}
         self.norms = nn.ModuleList(
-            norm(kind, normed[k]) if k in normed else nn.Identity() for k in range(len(convs) - 1)
+            norm(kind, normed[k]) if k in normed else nn.Identity() for k in range(len(widths) - 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:

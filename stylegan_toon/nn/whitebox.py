@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from stylegan_toon.nn.init import draw_weights
 from stylegan_toon.nn.resample import double_tf1
 
 
@@ -46,6 +47,7 @@ class WhiteBoxGenerator(nn.Module):
         self.up0 = nn.ModuleList([nn.Conv2d(2 * w, 2 * w, 3, 1, 1), nn.Conv2d(2 * w, w, 3, 1, 1)])
         self.up1 = nn.Conv2d(w, w, 3, 1, 1)
         self.head = nn.Conv2d(w, 3, 7, 1, 3)
+        draw_weights(self, nn.init.xavier_uniform_)
 
     def forward(self, x: Tensor) -> Tensor:
         skips = [leaky(self.stem(x))]
@@ -67,11 +69,12 @@ class WhiteBoxPatch(nn.Module):
     def __init__(self, channels: int = 3, width: int = 32):
         super().__init__()
         widths = [channels, width, 2 * width, 4 * width]
-        self.downs = nn.ModuleList(
-            spectral_norm(nn.Conv2d(a, b, 3, 2)) for a, b in pairwise(widths)
-        )
-        self.convs = nn.ModuleList(spectral_norm(nn.Conv2d(b, b, 3, 1, 1)) for b in widths[1:])
-        self.head = spectral_norm(nn.Conv2d(widths[-1], 1, 1))
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, 2) for a, b in pairwise(widths))
+        self.convs = nn.ModuleList(nn.Conv2d(b, b, 3, 1, 1) for b in widths[1:])
+        self.head = nn.Conv2d(widths[-1], 1, 1)
+        draw_weights(self, nn.init.xavier_uniform_)
+        for conv in (*self.downs, *self.convs, self.head):
+            spectral_norm(conv)
 
     def forward(self, x: Tensor) -> Tensor:
         for down, conv in zip(self.downs, self.convs, strict=True):

@@ -49,4 +49,10 @@ def from_animeganv2(state: Mapping[str, Any]) -> Checkpoint:
     unit(f"c.{blocks + 1}", f"block_c.{blocks + 1}", 8 * w, 4 * w)
     out["out.weight"] = source.take("out_layer.0.weight", (3, w, 1, 1))
     source.finish()
-    return Checkpoint("animeganv2", {"width": w, "blocks": blocks}, {"imported_from": "AnimeGANv2"}, out)
+    meta = {"imported_from": "AnimeGANv2", "method": "animeganv2"}
+    return Checkpoint(
+        "translator",
+        {"width": w, "blocks": blocks},
+        meta,
+        {f"g.{name}": tensor for name, tensor in out.items()},
+    )

@@ -45,4 +45,10 @@ def from_cartoongan(state: Mapping[str, Any]) -> Checkpoint:
         norm(f"ups.{k}.norm", f"in{blocks + 4 + k}_1", n)
     conv("head", "deconv03_1", width, 3, 7)
     source.finish()
-    return Checkpoint("cartoongan", {"width": width, "blocks": blocks}, {"imported_from": "CartoonGAN"}, out)
+    meta = {"imported_from": "CartoonGAN", "method": "cartoongan"}
+    return Checkpoint(
+        "translator",
+        {"width": width, "blocks": blocks, "bgr": True},
+        meta,
+        {f"g.{name}": tensor for name, tensor in out.items()},
+    )

@@ -28,10 +28,10 @@ def from_unit(state: Mapping[str, Any]) -> Checkpoint:
     for key in ("a", "b"):
         config, tensors = _generator(state.get(key), key)
         configs.append(config)
-        out |= {f"{key}.{name}": tensor for name, tensor in tensors.items()}
+        out |= {f"g.{key}.{name}": tensor for name, tensor in tensors.items()}
     if configs[0] != configs[1]:
         raise ModelError("has generators a and b of different sizes, which share no latent space")
-    return Checkpoint("unit", configs[0], {"imported_from": "UNIT"}, out)
+    return Checkpoint("translator", configs[0], {"imported_from": "UNIT", "method": "unit"}, out)
 
 
 def _generator(state: Any, key: str) -> tuple[dict[str, int], dict[str, Tensor]]:
