@@ -3,7 +3,7 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_generator"]
+__all__ = ["__version__", "load_generator", "load_original"]
 
 
 def __getattr__(name: str) -> Any:
@@ -11,4 +11,8 @@ def __getattr__(name: str) -> Any:
         from stylegan_toon.pipelines import models
 
         return getattr(models, name)
+    if name == "load_original":
+        from stylegan_toon.pipelines import translate
+
+        return getattr(translate, name)
     raise AttributeError(f"module 'stylegan_toon' has no attribute {name!r}")

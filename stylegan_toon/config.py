@@ -1,11 +1,12 @@
 """Frozen dataclasses to plain JSON values and back; unknown and missing keys are errors that name the key."""
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from stylegan_toon.errors import ModelError
+from stylegan_toon.errors import ModelError, UsageError
 
 T = TypeVar("T")
 
@@ -46,3 +47,36 @@ def from_json(cls: type[T], values: Mapping[str, Any]) -> T:
                 raise ModelError(f"key {name!r} must be {hints[name].__name__}, not {value!r}")
         out[name] = value
     return cls(**out)
+
+
+def changed(config: T, texts: Mapping[str, str]) -> T:
+    """config with some fields set to what is written in texts, as --set KEY=VALUE gives it.
+
+    Tuples are written as 1,2,3; booleans as true or false.
+    Raises: UsageError naming the known fields, or what a field wants; and what the dataclass itself refuses.
+    """
+    hints = typing.get_type_hints(type(config))
+    known = {field.name: hints[field.name] for field in dataclasses.fields(config)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, text in texts.items():
+        if key not in known:
+            raise UsageError(f"no setting {key[:30]!r}; known: {' '.join(known)}")
+        try:
+            values[key] = _parsed(text, known[key])
+        except ValueError:
+            kind = getattr(known[key], "__name__", str(known[key]))
+            raise UsageError(f"--set {key}={text[:40]} is not of type {kind}; the value is now "
+                             f"{getattr(config, key)}") from None  # fmt: skip
+    try:
+        return dataclasses.replace(config, **values)  # type: ignore[type-var]
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _parsed(text: str, kind: Any) -> Any:
+    if typing.get_origin(kind) is tuple:
+        return tuple(_parsed(part, typing.get_args(kind)[0]) for part in text.split(",") if part)
+    value = {"true": True, "false": False}.get(text.lower()) if kind is bool else kind(text)
+    if value is None or (kind is float and not math.isfinite(value)):
+        raise ValueError
+    return value

@@ -46,6 +46,40 @@ def leaves_out(exclude: Sequence[str]) -> Callable[[str], bool]:
     return lambda name: name in exact or any(fnmatch.fnmatch(name, g) for g in globs)
 
 
+def load_pairs(source: str | Path, size: int, exclude: Sequence[str] = ()) -> tuple[Tensor, Tensor]:
+    """Photos and their cartoons, two [N, 3, size, size] uint8 in one order.
+
+    Args:
+        source: a folder or archive with two folders, photo/ and toon/ (or cartoon/), in which a pair has one
+            name (its suffix may differ).
+        exclude: as leaves_out takes it, for names within the two folders.
+    Raises: InputError, also for a picture without its other half.
+    """
+    sides: dict[str, dict[str, np.ndarray]] = {"photo": {}, "toon": {}}
+    left_out = leaves_out(exclude)
+    for name, read in pictures(Path(source)):
+        folder, _, rest = name.rpartition("/")
+        side = folder.rpartition("/")[2].lower().replace("cartoon", "toon")
+        if side not in sides or left_out(name) or left_out(rest):
+            continue
+        try:
+            picture = read_image(read(), name)
+        except InputError:
+            raise InputError(f"{shown(source, 60)}: {shown(name, 60)} is not a readable picture; leave it "
+                             "out by --exclude") from None  # fmt: skip
+        sides[side][Path(rest).stem] = np.asarray(centred(picture, size)).transpose(2, 0, 1)
+    photos, toons = sides.values()
+    if not (photos or toons):
+        raise InputError(f"{shown(source)}: no pairs; wanted a folder or archive with photo/ and toon/ in it")
+    if alone := sorted(photos.keys() ^ toons.keys()):
+        where = "toon" if alone[0] in photos else "photo"
+        raise InputError(f"{shown(source)}: {shown(alone[0], 40)} has no other half in {where}/ "
+                         f"({len(alone)} such); add or exclude it")  # fmt: skip
+    names = sorted(photos)
+    photo, toon = (torch.from_numpy(np.stack([side[name] for name in names])) for side in (photos, toons))
+    return photo, toon
+
+
 def load_pictures(
     sources: Sequence[str | Path],
     size: int,
@@ -89,9 +123,15 @@ def load_pictures(
 class Sampler:
     """Endless batches of pictures; batch i depends on (seed, i) alone, so a run can start anywhere."""
 
-    def __init__(self, pictures: Tensor, batch: int, seed: int, mirror: bool = True):
-        """pictures: [N, 3, H, W] uint8. mirror: flip every picture left to right with probability 1/2."""
-        self.pictures, self.size, self.seed, self.mirror = pictures, batch, seed, mirror
+    def __init__(self, pictures: Tensor, batch: int, seed: int, mirror: bool = True, crop: int | None = None):
+        """Two samplers of one seed and number of pictures show the same places of the same pictures.
+
+        Args:
+            pictures: [N, 3, H, W] uint8.
+            mirror: flip every picture left to right with probability 1/2.
+            crop: cut a square of so many pixels out of each, at a random place; None takes it whole.
+        """
+        self.pictures, self.size, self.seed, self.mirror, self.crop = pictures, batch, seed, mirror, crop
 
     def indices(self, i: int) -> list[int]:
         """The pictures of batch i: each epoch is a new permutation, and batches run on over its end."""
@@ -103,6 +143,10 @@ class Sampler:
     def batch(self, i: int) -> Tensor:
         """[batch, 3, H, W] float32 in [-1, 1]."""
         x = self.pictures[self.indices(i)]
+        if self.crop and self.crop < x.shape[3]:
+            n, c = x.shape[3] - self.crop + 1, self.crop
+            places = np.random.default_rng([self.seed, i, 2]).integers(n, size=(self.size, 2)).tolist()
+            x = torch.stack([y[:, at : at + c, to : to + c] for y, (at, to) in zip(x, places, strict=True)])
         if self.mirror:
             coin = np.random.default_rng([self.seed, i, 1]).random(self.size) < 0.5
             x = torch.where(torch.from_numpy(coin)[:, None, None, None], x.flip(3), x)

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stylegan_toon.cli.train_encoder:train_encoder",
         "Train the encoder that turns photos into latent codes.",
     ),
+    "baseline": ("stylegan_toon.cli.baseline:baseline", "Train and run other methods, to compare with."),
     "digest": ("stylegan_toon.cli.digest:digest", "Print the digest of a run's last state."),
     "evaluate": ("stylegan_toon.cli.evaluate:evaluate", "Measure a generator: faces, KID, copies, identity."),
     "blends": ("stylegan_toon.cli.blends:blends", "Measure a style at every blend."),

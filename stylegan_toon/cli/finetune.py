@@ -1,6 +1,5 @@
 """`stylegan-toon finetune`: a face generator to a cartoon domain."""
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,7 +7,14 @@ import click
 from stylegan_toon.cli.common import Common, toon_command
 from stylegan_toon.cli.presets import cartoon_stylegan, filled, parse_preset
 from stylegan_toon.cli.targets import fit_to_target, target_options
-from stylegan_toon.cli.training import finish, gan_options, gan_settings, make_run, run_options
+from stylegan_toon.cli.training import (
+    finish,
+    gan_options,
+    gan_settings,
+    make_run,
+    plan_lines,
+    run_options,
+)
 
 if TYPE_CHECKING:
     from stylegan_toon.pipelines.targets import Target
@@ -173,17 +179,8 @@ def finetune(
     args = (target, source, run, method, options["exclude"], options["mirror"], common.device, report)
     if dry_run:
         plan = plan_finetuning(*args)
-        for line in _lines(plan):
+        for line in plan_lines(plan):
             common.result(line)
         common.document(plan)
         return
     finish(common, finetune_generator(*args, tensorboard=options["tensorboard"]))
-
-
-def _lines(plan: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    for key, value in plan.items():
-        if isinstance(value, dict):
-            yield f"{indent}{key}:"
-            yield from _lines(value, indent + "  ")
-        else:
-            yield f"{indent}{key}: {value:,}" if "parameters" in key else f"{indent}{key}: {value}"

@@ -29,8 +29,10 @@ def together(options: list[Any]) -> Decorator:
     return decorate
 
 
-def run_options(steps: int, batch: int = 16, look: int = 500) -> Decorator:
+def run_options(steps: int | None, batch: int | None = 16, look: int = 500) -> Decorator:
     """Where, how long and on what: what make_run reads, and --exclude and --mirror.
+
+    steps and batch are defaults; None leaves both to the command, which has an argument name.
 
     The run folder is held before the command's body imports torch, so that a second run ends at once.
     """
@@ -63,7 +65,8 @@ def run_options(steps: int, batch: int = 16, look: int = 500) -> Decorator:
             from stylegan_toon.training.lock import hold
 
             with _one_of_several(common) as (ours, first):
-                out = given["out"] or f"runs/{resolve(given['target'], given['strict_target']).name}"
+                known = given.get("name")
+                out = given["out"] or f"runs/{known or resolve(given['target'], given['strict_target']).name}"
                 with hold(Path(out)) if first and not given.get("dry_run") else nullcontext():
                     function(ours, **given | {"out": out})
 
@@ -166,3 +169,13 @@ def finish(common: Common, folder: Path) -> None:
     if (page := folder / "report.html").is_file():
         document["report"] = str(page)
     common.document(document)
+
+
+def plan_lines(plan: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """What --dry-run prints: key: value, nested ones indented."""
+    for key, value in plan.items():
+        if isinstance(value, dict):
+            yield f"{indent}{key}:"
+            yield from plan_lines(value, indent + "  ")
+        else:
+            yield f"{indent}{key}: {value:,}" if "parameters" in key else f"{indent}{key}: {value}"

@@ -1,4 +1,4 @@
-"""The adversarial losses of StyleGAN2, of the paper behind this project, and of R3GAN."""
+"""The adversarial losses of StyleGAN2, of the paper behind this project, of R3GAN, and of least squares."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -38,3 +38,17 @@ def relativistic_g(real: Tensor, fake: Tensor) -> Tensor:
     real, fake: scores [N]; no gradient reaches real. Returns a float32 scalar. Source: as relativistic_d.
     """
     return F.softplus(real.detach().float() - fake.float()).mean()
+
+
+def lsgan_d(real: Tensor, fake: Tensor) -> Tensor:
+    """mean (D(x) - 1)^2 + mean D(G(z))^2: the discriminator's least-squares loss, labels 1 and 0.
+
+    real, fake: scores of any shape and dtype. Returns a float32 scalar.
+    Source: Mao et al. 2017, arXiv 1611.04076, eq. 9 without its factors 1/2.
+    """
+    return (real.float() - 1).square().mean() + fake.float().square().mean()
+
+
+def lsgan_g(fake: Tensor) -> Tensor:
+    """mean (D(G(z)) - 1)^2: the generator's side of lsgan_d."""
+    return (fake.float() - 1).square().mean()

@@ -30,6 +30,9 @@ class Method(Protocol):
 
 
 class Translator(Protocol):
-    """A compared method: photo [N, 3, H, W] in [-1, 1] to a cartoon of the same shape."""
+    """A compared method: photo [N, 3, H, W] in [-1, 1], of any size, to a cartoon of the same shape.
+
+    It is in eval mode. One that has a way back has back(cartoon), too.
+    """
 
     def translate(self, photo: Tensor) -> Tensor: ...

@@ -129,6 +129,15 @@ def total(x: Tensor) -> Tensor:
     return x
 
 
+def whole(x: Tensor, n: int) -> Tensor:
+    """n things in order, of which x is this process's part."""
+    if world() == 1:
+        return x
+    out = x.new_zeros(n, *x.shape[1:])
+    out[part(n)] = x
+    return total(out)
+
+
 def share(opt: Optimizer, figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Sum the gradients of opt's parameters, in place, and figures, scalars, over all processes.
 

@@ -7,6 +7,7 @@ from stylegan_toon.checkpoint.format import Checkpoint, read_regular
 from stylegan_toon.checkpoint.importers import nvidia, torch_file
 from stylegan_toon.checkpoint.importers.irse import from_arcface, is_arcface
 from stylegan_toon.checkpoint.importers.rosinality import from_rosinality
+from stylegan_toon.checkpoint.importers.vgg import from_vgg, is_vgg
 from stylegan_toon.errors import ModelError, shown
 
 READ = "read are safetensors of stylegan-toon, .pt of rosinality's family, .pkl of NVIDIA"
@@ -26,6 +27,8 @@ def read_any(path: str | Path) -> dict[str, Checkpoint]:
                 raise ModelError(f"is above the limit of {MAX_FOREIGN_BYTES} bytes for such a file")
             if foreign:
                 state = torch_file.read(data)
+                if is_vgg(state):
+                    return from_vgg(state)
                 return from_arcface(state) if is_arcface(state) else from_rosinality(state)
             return nvidia.from_nvidia(nvidia.read(data))
         except ModelError as error:
