@@ -13,8 +13,9 @@ YUV = (
 
 
 def yuv(x: Tensor) -> Tensor:
-    """RGB pictures [N, 3, H, W] in [-1, 1] as Y in 0..1, U and V."""
-    return torch.einsum("ij,njhw->nihw", x.new_tensor(YUV), (x.float() + 1) / 2)
+    """RGB pictures [N, 3, H, W] in [-1, 1] as Y in 0..1, U and V, float32."""
+    x = (x.float() + 1) / 2
+    return torch.einsum("ij,njhw->nihw", x.new_tensor(YUV), x)
 
 
 def color_loss(made: Tensor, photo: Tensor) -> Tensor:

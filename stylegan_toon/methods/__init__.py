@@ -1,7 +1,15 @@
 """Command-line name -> (Config, class): generators' methods, and translators from picture to picture."""
 
 from stylegan_toon.methods import freezesg, scratch
-from stylegan_toon.methods.i2i import cyclegan
+from stylegan_toon.methods.i2i import (
+    animegan,
+    animeganv2,
+    cartoongan,
+    content_invariant,
+    cyclegan,
+    unit,
+    whitebox,
+)
 
 METHODS = {
     "scratch": (scratch.Config, scratch.Scratch),
@@ -9,4 +17,10 @@ METHODS = {
 }
 TRANSLATORS = {
     "cyclegan": (cyclegan.Config, cyclegan.CycleGAN),
+    "unit": (unit.Config, unit.Unit),
+    "content-invariant": (content_invariant.Config, content_invariant.ContentInvariant),
+    "cartoongan": (cartoongan.Config, cartoongan.CartoonGAN),
+    "animegan": (animegan.Config, animegan.AnimeGAN),
+    "animeganv2": (animeganv2.Config, animeganv2.AnimeGANv2),
+    "whitebox": (whitebox.Config, whitebox.WhiteBox),
 }

@@ -18,7 +18,8 @@ class TranslationConfig:
     """Defaults are the papers'; a preset is a set of changes to them.
 
     Class variables: presets, of which "small" is the command line's default; paired, whether photo i belongs
-    to cartoon i; multiple, what size must be a multiple of; wants, what is needed beside photo and cartoon:
+    to cartoon i; multiple, what size must be a multiple of; margin, how much larger pictures are than the
+    squares that are cut out of them, by default as CycleGAN's; wants, what is needed beside photo and cartoon:
     names in pipelines.domains.MADE for a step, and "features" for the class's second argument.
     """
 
@@ -26,9 +27,10 @@ class TranslationConfig:
     paired: ClassVar[bool] = False
     wants: ClassVar[tuple[str, ...]] = ()
     multiple: ClassVar[int] = 4
+    margin: ClassVar[float] = 286 / 256
 
     size: int = 256  # of the squares that are trained on
-    load_size: int = 0  # of the pictures that they are cut out of; 0 is 286/256 of size, as CycleGAN's
+    load_size: int = 0  # of the pictures that they are cut out of; 0 is margin times size
     batch: int = 1
     epoch: int = 0  # pictures in an epoch; 0 is the number in the larger set
 
@@ -44,7 +46,7 @@ class TranslationConfig:
     @property
     def loaded(self) -> int:
         """The edge of the pictures in memory."""
-        return self.load_size or round(self.size * 286 / 256)
+        return self.load_size or round(self.size * self.margin)
 
     @property
     def steps(self) -> int:

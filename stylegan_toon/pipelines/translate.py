@@ -12,7 +12,10 @@ from torch import nn
 from stylegan_toon.checkpoint import format
 from stylegan_toon.checkpoint.format import Checkpoint, read_regular
 from stylegan_toon.checkpoint.importers import torch_file
+from stylegan_toon.checkpoint.importers.animeganv2 import from_animeganv2
+from stylegan_toon.checkpoint.importers.cartoongan import from_cartoongan
 from stylegan_toon.checkpoint.importers.cyclegan import from_cyclegan
+from stylegan_toon.checkpoint.importers.unit import from_unit
 from stylegan_toon.config import from_json, to_json
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
@@ -27,6 +30,9 @@ KIND = "translator"
 # Name -> what turns the state dict of the original's file into a checkpoint of ours.
 ORIGINALS: Mapping[str, Callable[[Mapping[str, Any]], Checkpoint]] = {
     "cyclegan": from_cyclegan,
+    "unit": from_unit,
+    "cartoongan": from_cartoongan,
+    "animeganv2": from_animeganv2,
 }
 MOST = 1024  # px of the longer edge that a network sees
 

@@ -14,19 +14,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from stylegan_toon.features.vgg import Maps
-from stylegan_toon.losses.style import gram, total_variation
-from stylegan_toon.methods.translation import TranslationConfig
-from stylegan_toon.nn.norm import padded
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 from torch.optim import Adam, Optimizer
 
+from stylegan_toon.features.vgg import Maps
 from stylegan_toon.losses.adversarial import lsgan_fake, lsgan_g
 from stylegan_toon.losses.color import color_loss
+from stylegan_toon.losses.style import gram, total_variation
 from stylegan_toon.methods.players import move, still
+from stylegan_toon.methods.translation import TranslationConfig
 from stylegan_toon.nn.anime import AnimeGenerator, AnimeGeneratorV2, CartoonPatch
 from stylegan_toon.nn.edges import edge_smooth, gray
+from stylegan_toon.nn.norm import padded
 from stylegan_toon.training import ranks
 
 
@@ -41,7 +41,7 @@ class Config(TranslationConfig):
         },
     }  # fmt: skip
     wants: ClassVar[tuple[str, ...]] = ("features",)
-    margin: ClassVar[float] = 1.0
+    margin: ClassVar[float] = 1.0  # pictures are not cut
 
     batch: int = 6
     epochs: int = 101

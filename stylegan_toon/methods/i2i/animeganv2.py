@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from stylegan_toon.features.vgg import Maps
-from stylegan_toon.nn.norm import padded
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from stylegan_toon.features.vgg import Maps
 from stylegan_toon.methods.i2i import animegan
 from stylegan_toon.methods.i2i.animegan import Anime
 from stylegan_toon.nn.anime import AnimeGeneratorV2
+from stylegan_toon.nn.norm import padded
 
 
 @dataclass(frozen=True)

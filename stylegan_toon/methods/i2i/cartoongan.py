@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from stylegan_toon.features.vgg import Maps
-from stylegan_toon.methods.translation import TranslationConfig
-from stylegan_toon.nn.norm import padded
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 from torch.optim import Adam, Optimizer
 
+from stylegan_toon.features.vgg import Maps
 from stylegan_toon.methods.players import TERMS, move, still
+from stylegan_toon.methods.translation import TranslationConfig
 from stylegan_toon.nn.anime import CartoonPatch
 from stylegan_toon.nn.cartoon import CartoonGenerator
 from stylegan_toon.nn.edges import edge_smooth
+from stylegan_toon.nn.norm import padded
 from stylegan_toon.training import ranks
 
 
@@ -37,7 +37,7 @@ class Config(TranslationConfig):
         },
     }  # fmt: skip
     wants: ClassVar[tuple[str, ...]] = ("features",)
-    margin: ClassVar[float] = 1.0
+    margin: ClassVar[float] = 1.0  # pictures are not cut
 
     epochs: int = 200
     init_epochs: int = 10  # of content alone, the first of epochs

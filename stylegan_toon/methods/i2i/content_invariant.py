@@ -16,18 +16,18 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from stylegan_toon.methods.translation import TranslationConfig
-from stylegan_toon.nn.norm import padded, small_weights
-from stylegan_toon.training.schedule import set_lr
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 from torch.optim import Adam, Optimizer
 
 from stylegan_toon.losses.adversarial import lsgan_d, lsgan_g
 from stylegan_toon.methods.players import move, still
+from stylegan_toon.methods.translation import TranslationConfig
 from stylegan_toon.nn.init import draw_weights
 from stylegan_toon.nn.munit import ContentEncoder, Decoder, MultiScalePatch, StyleEncoder
+from stylegan_toon.nn.norm import padded, small_weights
 from stylegan_toon.training import ranks
+from stylegan_toon.training.schedule import set_lr
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Config(TranslationConfig):
             "halve_every": 2000,
         },
     }
-    margin: ClassVar[float] = 1.0
+    margin: ClassVar[float] = 1.0  # pictures are not cut
 
     batch: int = 2
     iterations: int = 1_000_000

@@ -19,17 +19,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from stylegan_toon.features.vgg import Maps
-from stylegan_toon.losses.style import total_variation
-from stylegan_toon.methods.translation import TranslationConfig
-from stylegan_toon.nn.norm import padded
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 from torch.optim import Adam, Optimizer
 
+from stylegan_toon.features.vgg import Maps
 from stylegan_toon.losses.adversarial import lsgan_d, lsgan_g
+from stylegan_toon.losses.style import total_variation
 from stylegan_toon.methods.players import move, still
+from stylegan_toon.methods.translation import TranslationConfig
 from stylegan_toon.nn.guided import guided_filter
+from stylegan_toon.nn.norm import padded
 from stylegan_toon.nn.superpixel import superpixels
 from stylegan_toon.nn.whitebox import WhiteBoxGenerator, WhiteBoxPatch
 from stylegan_toon.training import ranks
@@ -51,7 +51,7 @@ class Config(TranslationConfig):
         },
     }
     wants: ClassVar[tuple[str, ...]] = ("features",)
-    margin: ClassVar[float] = 1.0
+    margin: ClassVar[float] = 1.0  # pictures are not cut
     multiple: ClassVar[int] = 8
 
     batch: int = 16
