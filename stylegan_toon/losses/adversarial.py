@@ -53,8 +53,9 @@ def lsgan_g(fake: Tensor) -> Tensor:
     """mean (D(G(z)) - 1)^2: the generator's side of lsgan_d."""
     return (fake.float() - 1).square().mean()
 
+
 def lsgan_fake(score: Tensor) -> Tensor:
-    """mean D(x)^2: the discriminator's term for pictures that it is to take for fake; lsgan_g is that for real."""
+    """mean D(x)^2: the discriminator's term for what it is to take for fake; lsgan_g is that for real."""
     return score.float().square().mean()
 
 

@@ -1,5 +1,7 @@
 """Command-line name -> (Config, class): generators' methods, and translators from picture to picture."""
 
+from typing import Any
+
 from stylegan_toon.methods import freezesg, scratch
 from stylegan_toon.methods.i2i import (
     animegan,
@@ -10,12 +12,13 @@ from stylegan_toon.methods.i2i import (
     unit,
     whitebox,
 )
+from stylegan_toon.methods.translation import TranslationConfig
 
 METHODS = {
     "scratch": (scratch.Config, scratch.Scratch),
     "freezesg": (freezesg.Config, freezesg.FreezeSG),
 }
-TRANSLATORS = {
+TRANSLATORS: dict[str, tuple[type[TranslationConfig], Any]] = {
     "cyclegan": (cyclegan.Config, cyclegan.CycleGAN),
     "unit": (unit.Config, unit.Unit),
     "content-invariant": (content_invariant.Config, content_invariant.ContentInvariant),

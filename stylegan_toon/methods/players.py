@@ -1,4 +1,4 @@
-"""What methods with a generator and a discriminator do in the same way: one of them moves, the other is still."""
+"""What methods with a generator and a discriminator do alike: one of them moves, the other is still."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

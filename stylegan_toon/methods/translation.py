@@ -18,9 +18,9 @@ class TranslationConfig:
     """Defaults are the papers'; a preset is a set of changes to them.
 
     Class variables: presets, of which "small" is the command line's default; paired, whether photo i belongs
-    to cartoon i; multiple, what size must be a multiple of; margin, how much larger pictures are than the
-    squares that are cut out of them, by default as CycleGAN's; wants, what is needed beside photo and cartoon:
-    names in pipelines.domains.MADE for a step, and "features" for the class's second argument.
+    to cartoon i; multiple, what size must be a multiple of; margin, how much larger pictures are than
+    the squares that are cut out of them, by default as CycleGAN's; wants, what is needed beside photo and
+    cartoon: names in pipelines.domains.MADE for a step, and "features" for the class's second argument.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "small": {"size": 64}}

@@ -136,8 +136,8 @@ class AnimeGeneratorV2(nn.Module):
         draw_weights(self, partial(nn.init.kaiming_normal_, nonlinearity="relu"))
 
     def forward(self, x: Tensor, align_corners: bool = True) -> Tensor:
-        """align_corners: whether both enlargements, bilinear, put corners on corners and end at the sizes that
-        there were before, as the port does unless told; otherwise they double, and cut sides to multiples of 4.
+        """align_corners: whether both enlargements, bilinear, put corners on corners and end at sizes from
+        before, as the port does unless told; otherwise they double, and sides end as multiples of 4.
         """
         half = self.a(x)
         y = self.c(self.b(half))

@@ -23,8 +23,8 @@ def gray(x: Tensor) -> Tensor:
 def canny(x: Tensor, low: float = 100.0, high: float = 200.0) -> Tensor:
     """Edges of gray pictures [N, 1, H, W] in 0..255, as booleans of that shape.
 
-    Sobel gradients with borders repeated, their size |dx| + |dy|; a pixel stays if it is above low and no less
-    than its two neighbours across the edge, and is kept if a chain of such pixels joins it to one above high.
+    Sobel gradients with borders repeated, their size |dx| + |dy|; a pixel stays if it is above low and no
+    less than its two neighbours across the edge, and is kept if a chain of such joins it to one above high.
     Source: Canny 1986; the conventions, also which neighbour may be equal, are those of OpenCV's Canny.
     """
     padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
@@ -55,7 +55,7 @@ def canny(x: Tensor, low: float = 100.0, high: float = 200.0) -> Tensor:
 
 
 def edge_smooth(x: Tensor) -> Tensor:
-    """Pictures [N, 3, H, W] in [-1, 1], blurred where an edge lies within two pixels, and as they were elsewhere.
+    """Pictures [N, 3, H, W] in [-1, 1], blurred where an edge lies within two pixels, elsewhere as they were.
 
     The blur is OpenCV's Gaussian of 5x5 and no sigma: the binomial 1 4 6 4 1, borders reflected.
     """

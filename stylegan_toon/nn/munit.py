@@ -1,8 +1,8 @@
-"""Blocks of UNIT and MUNIT: content and style encoders, a decoder, and patch discriminators at several scales.
+"""Blocks of UNIT and MUNIT: content and style encoders, a decoder, patch discriminators at several scales.
 
 Convolutions pad by reflection and have a bias; instance norms have no parameters of their own.
-Source: Liu et al. 2017, arXiv 1703.00848, and Huang et al. 2018, arXiv 1804.04732, as in the second version of
-mingyuliutw/UNIT; written from the layers' description.
+Source: Liu et al. 2017, arXiv 1703.00848, and Huang et al. 2018, arXiv 1804.04732, as in the second version
+of mingyuliutw/UNIT; written from the layers' description.
 """
 
 from itertools import pairwise
@@ -40,7 +40,7 @@ class ResBlock(nn.Module):
         self.conv0, self.conv1 = reflecting(width, width, 3), reflecting(width, width, 3)
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
-        """[N, C, H, W] -> the same; style [N, 4, C]: shift and scale of the first norm, then of the second."""
+        """[N, C, H, W] -> the same; style [N, 4, C]: shift and scale of the first norm, and of the second."""
         y = x
         for k, conv in enumerate((self.conv0, self.conv1)):
             y = F.instance_norm(conv(y))
@@ -69,7 +69,7 @@ class ContentEncoder(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """[N, 3, H, W], edges of at least 16 * scale -> [N, style]: four halvings without norms, a global mean."""
+    """[N, 3, H, W], edges from 16 up -> [N, style]: four halvings without norms, a global mean."""
 
     def __init__(self, width: int = 64, style: int = 8):
         super().__init__()
@@ -120,10 +120,10 @@ class MultiScalePatch(nn.Module):
         """[N, 3, H, W], edges of at least 2^(layers + scales - 1) -> scores [N, 1, h, w] of every scale."""
         out = []
         for convs in self.scales:
-            *inner, last = convs
+            assert isinstance(convs, nn.ModuleList)
             y = x
-            for conv in inner:
+            for conv in convs[:-1]:
                 y = F.leaky_relu(conv(y), 0.2)
-            out.append(last(y))
+            out.append(convs[-1](y))
             x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
         return out

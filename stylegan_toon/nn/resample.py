@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def double_tf1(x: Tensor) -> Tensor:
-    """Bilinear [N, C, H, W] -> [N, C, 2 H, 2 W] with output i at place i / 2 of the input, clamped at the end.
+    """Bilinear [N, C, H, W] -> [N, C, 2 H, 2 W]: output i is at place i / 2 of the input, clamped at the end.
 
     torch's bilinear has output i at (i + 1/2) / 2 - 1/2, a quarter of a pixel to the left.
     Source: tf.image.resize_bilinear, align_corners=False, half_pixel_centers=False.

@@ -51,7 +51,7 @@ def superpixels(x: Tensor, count: int = 200, compactness: float = 10.0, rounds: 
 
 
 def means(values: Tensor, label: Tensor, count: int) -> Tensor:
-    """The mean of values [N, C, P] over the places of each label [N, P], [N, C, count]; 0 where there is none."""
+    """The mean of values [N, C, P] over the places of each label [N, P], as [N, C, count]; 0 over none."""
     n, channels, _ = values.shape
     ones = torch.cat([values, values.new_ones(n, 1, values.shape[2])], 1)
     sums = values.new_zeros(n, channels + 1, count).scatter_add_(2, label[:, None].expand_as(ones), ones)

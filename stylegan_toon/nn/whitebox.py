@@ -64,7 +64,7 @@ class WhiteBoxGenerator(nn.Module):
 
 
 class WhiteBoxPatch(nn.Module):
-    """Patch scores at an eighth of the size, spectral norms throughout: [N, C, H, W], sides multiples of 8."""
+    """Patch scores at an eighth of the size, with spectral norms: [N, C, H, W], sides multiples of 8."""
 
     def __init__(self, channels: int = 3, width: int = 32):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Random state dicts in the layouts of CartoonGAN, AnimeGANv2's port and UNIT, and what these networks answer.
+"""Random state dicts in the layouts of CartoonGAN, AnimeGANv2's port and UNIT, and their networks' answers.
 
 The answers are float64 NumPy from the layers' description, by the originals' names; nothing of the package is
 used.
@@ -123,8 +123,12 @@ def animeganv2_state(width=4, blocks=3, seed=0):
         draw.conv(f"{name}.1", n_in, n, kernel, **{"bias": False, **more})
         draw.norm(f"{name}.2", n, parts)
 
-    widths = {"a": [(3, w, 7), (w, 2 * w, 3), (2 * w, 2 * w, 3)], "b": [(2 * w, 4 * w, 3), (4 * w, 4 * w, 3)],
-              "d": [(4 * w, 4 * w, 3)] * 2, "e": [(4 * w, 2 * w, 3), (2 * w, 2 * w, 3), (2 * w, w, 7)]}  # fmt: skip
+    widths = {
+        "a": [(3, w, 7), (w, 2 * w, 3), (2 * w, 2 * w, 3)],
+        "b": [(2 * w, 4 * w, 3), (4 * w, 4 * w, 3)],
+        "d": [(4 * w, 4 * w, 3)] * 2,
+        "e": [(4 * w, 2 * w, 3), (2 * w, 2 * w, 3), (2 * w, w, 7)],
+    }
     for letter, units in widths.items():
         for k, (n_in, n, kernel) in enumerate(units):
             unit(f"block_{letter}.{k}", n_in, n, kernel)

@@ -53,5 +53,7 @@ def test_color_loss_has_the_gradient_of_its_formula():
 def test_a_discriminators_two_terms_make_its_loss():
     real, fake = torch.randn(2, 7)
     assert float(lsgan_g(real) + lsgan_fake(fake)) == pytest.approx(float(lsgan_d(real, fake)), rel=1e-6)
-    assert float(logistic_g(real) + logistic_fake(fake)) == pytest.approx(float(logistic_d(real, fake)), rel=1e-6)
+    assert float(logistic_g(real) + logistic_fake(fake)) == pytest.approx(
+        float(logistic_d(real, fake)), rel=1e-6
+    )
     assert float(lsgan_fake(torch.tensor([3.0, 1.0]))) == 5

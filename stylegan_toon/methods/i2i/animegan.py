@@ -1,12 +1,13 @@
 """AnimeGAN: content of the photo, texture of gray cartoons, colours of the photo.
 
-Paper: Chen, Liu and Chen 2019 (ISICA, "AnimeGAN: A Novel Lightweight GAN for Photo Animation"); layers, weights,
-rates and order as in TachibanaYoshino/AnimeGAN. The generator's losses: least squares 300; L1 of VGG19's conv4_4
-against the photo 1.5; L1 of its Gram matrices, divided by C H W, against gray cartoons 3; colour in YUV 10. The
-discriminator is shown cartoons as real; pictures of the generator, gray cartoons and, weighing 0.1, gray cartoons
-with blurred edges as fake. First come 5 epochs of content alone, with an optimiser of their own.
+Paper: Chen, Liu and Chen 2019 (ISICA, "AnimeGAN: A Novel Lightweight GAN for Photo Animation"); layers,
+weights, rates and order as in TachibanaYoshino/AnimeGAN. The generator's losses: least squares 300; L1 of
+VGG19's conv4_4 against the photo 1.5; L1 of its Gram matrices, divided by C H W, against gray cartoons 3;
+colour in YUV 10. The discriminator is shown cartoons as real; pictures of the generator, gray cartoons and,
+weighing 0.1, gray cartoons with blurred edges as fake. First come 5 epochs of content alone, with an
+optimiser of their own.
 Domains: photos, cartoons, unpaired, one direction. Sizes: 256 px; translates any size.
-Deviations: weights are made for VGG19 of Caffe's scale (Gatys' file); blurred cartoons are made of each
+Deviations: weights are made for the maps of Caffe's VGG19; blurred cartoons are made of each
 batch (nn/edges.py) instead of drawn apart from a folder of them.
 """
 
@@ -75,9 +76,7 @@ class Config(TranslationConfig):
 class Anime(nn.Module):
     """Both versions: they differ in the generator, the discriminator's norms, and numbers."""
 
-    def __init__(
-        self, config: Config, maps: Maps | None, g: AnimeGenerator | AnimeGeneratorV2, norm: str
-    ):
+    def __init__(self, config: Config, maps: Maps | None, g: AnimeGenerator | AnimeGeneratorV2, norm: str):
         """norm: the discriminator's, "instance" or "layer"."""
         super().__init__()
         self.config = config
@@ -90,7 +89,7 @@ class Anime(nn.Module):
         return {key: Adam(net.parameters(), lr, (0.5, 0.999)) for key, (net, lr) in kinds.items()}
 
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
-        """The discriminator, then the generator, on batch["photo"] and batch["cartoon"]; first the latter alone."""
+        """The discriminator, then the generator, on batch["photo"] and batch["cartoon"]; at first g alone."""
         config, n, at = self.config, len(batch["photo"]), ranks.part(len(batch["photo"]))
         photo, cartoon = batch["photo"][at], batch["cartoon"][at]
         share = len(photo) / n

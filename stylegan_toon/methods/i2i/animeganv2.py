@@ -1,10 +1,12 @@
-"""AnimeGANv2: AnimeGAN with layer norms against high-frequency artefacts, a smaller generator, and total variation.
+"""AnimeGANv2: AnimeGAN with layer norms against high-frequency artefacts, total variation, fewer numbers.
 
-Description: the "Reproduce cartoon image" article and TachibanaYoshino/AnimeGANv2, which gives a set of weights
-for each of its films: presets hayao (the default), paprika and shinkai. Files of bryandlee/animegan2-pytorch load.
+Description: the "Reproduce cartoon image" article and TachibanaYoshino/AnimeGANv2, which gives a set of
+weights for each of its films: presets hayao (the default), paprika and shinkai. Files of
+bryandlee/animegan2-pytorch load.
 Domains: photos, cartoons, unpaired, one direction. Sizes: 256 px; translates any size.
-Deviations: as AnimeGAN's (methods/i2i/animegan.py); layer norms have torch's epsilon of 1e-5, as in the port,
-and enlargements put corners on corners, as the port does unless told; the films' BGR mean is not evened out.
+Deviations: as AnimeGAN's (methods/i2i/animegan.py); layer norms have torch's epsilon of 1e-5, as in the
+port, and enlargements put corners on corners, as the port does unless told; the films' BGR mean is not
+evened out.
 """
 
 from collections.abc import Mapping

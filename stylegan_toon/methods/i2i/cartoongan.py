@@ -1,12 +1,13 @@
-"""CartoonGAN: photos to cartoons, with a discriminator that is shown cartoons whose edges were blurred as fakes.
+"""CartoonGAN: a discriminator that is shown cartoons with blurred edges as fakes asks for clear ones.
 
-Paper: Chen, Lai and Liu 2018 (CVPR, "CartoonGAN: Generative Adversarial Networks for Photo Cartoonization").
-The generator is that of Yijunmaverick/CartoonGAN-Test-Pytorch-Torch, whose files load. Content is the L1 gap of
-VGG19's conv4_4, weight 10; for the first 10 epochs the generator learns it alone.
+Paper: Chen, Lai and Liu 2018 (CVPR, "CartoonGAN: Generative Adversarial Networks for Photo
+Cartoonization"). The generator is that of Yijunmaverick/CartoonGAN-Test-Pytorch-Torch, whose files load.
+Content is the L1 gap of VGG19's conv4_4, weight 10; for the first 10 epochs the generator learns it alone.
 Domains: photos, cartoons, unpaired, one direction. Sizes: 256 px; translates any size.
-The paper gives no learning rate, batch or length: Adam (0.5, 0.999) with 2e-4, batch 1 and 200 epochs are ours.
-Its loss is the logistic one (eq. 3), of patches; --set loss=lsgan is what later ports took. Blurred cartoons are
-made of each batch (nn/edges.py) and gray is not removed. The discriminator moves first.
+The paper gives no learning rate, batch or length: Adam (0.5, 0.999) with 2e-4, batch 1 and 200 epochs are
+ours.
+Its loss is the logistic one (eq. 3), of patches; --set loss=lsgan is what later ports took. Blurred
+cartoons are made of each batch (nn/edges.py) and gray is not removed. The discriminator moves first.
 """
 
 from collections.abc import Mapping
@@ -81,7 +82,7 @@ class CartoonGAN(nn.Module):
         return parts == 1
 
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
-        """The discriminator, then the generator, on batch["photo"] and batch["cartoon"]; first the latter alone."""
+        """The discriminator, then the generator, on batch["photo"] and batch["cartoon"]; at first g alone."""
         config, n, at = self.config, len(batch["photo"]), ranks.part(len(batch["photo"]))
         photo, cartoon = batch["photo"][at], batch["cartoon"][at]
         share = len(photo) / n

@@ -1,13 +1,16 @@
 """Content invariance: one direction, with one content and one style encoder for photos and cartoons alike.
 
-Paper: Tian, "Converting Real Human Avatar to Cartoon Avatar Utilizing CycleGAN", section 5.3, which
-has a figure and no code. A cartoon is decoded from the photo's content and a cartoon's style. In place of a way
+Paper: Tian, "Converting Real Human Avatar to Cartoon Avatar Utilizing CycleGAN", section 5.3, which has a
+figure and no code. A cartoon is decoded from the photo's content and a cartoon's style. In place of a way
 back, the photo is reconstructed from the content of its cartoon and the style of another photo.
-Domains: photos (a), cartoons (b), unpaired, a to b alone. Sizes: 256 px, from 32 px up; translates any size.
+Domains: photos (a), cartoons (b), unpaired, a to b alone. Sizes: 256 px, from 32 px up; translates any
+size.
 Ours, as the paper gives no layers, weights or rates: MUNIT's blocks (content encoder, style encoder without
-norms, AdaIN from a three-layer network: 15,026,187 parameters) and UNIT's multi-scale discriminator with least
-squares; adversarial weight 1 and reconstruction 10, both MUNIT's. The other photo is the one before it in the batch.
-A translation takes the mean style of the cartoons seen in training, which lies in the file beside the weights.
+norms, AdaIN from a three-layer network: 15,026,187 parameters) and UNIT's multi-scale discriminator with
+least squares; adversarial weight 1 and reconstruction 10, both MUNIT's. The other photo is the one before
+it in the batch.
+A translation takes the mean style of the cartoons seen in training, which lies in the file beside the
+weights.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """UNIT: two variational autoencoders that share one latent space; a photo's code is decoded as a cartoon.
 
-Paper: Liu, Breuel and Kautz 2017, arXiv 1703.00848. What it leaves open, and the blocks, are those of the second
-version of mingyuliutw/UNIT: the latent is the encoder's output plus unit noise in training, no layer is shared
-(the losses hold the spaces together), discriminators judge three scales, least squares.
+Paper: Liu, Breuel and Kautz 2017, arXiv 1703.00848. What it leaves open, and the blocks, are those of the
+second version of mingyuliutw/UNIT: the latent is the encoder's output plus unit noise in training, no layer
+is shared (the losses hold the spaces together), discriminators judge three scales, least squares.
 Domains: photos (a), cartoons (b), unpaired. Sizes: 256 px, from 32 px up with fewer scales; translates any.
 Deviations: the perceptual loss takes relu5_3 of VGG19, or of what stands in for it, instead of VGG16's.
 """
@@ -188,6 +188,8 @@ class Unit(nn.Module):
         return {"g": self.g}
 
     def original(self) -> nn.Module:
-        """(a, b), both [N, 3, H, W] RGB in [-1, 1], to (a as b, b as a), as the original's trainer answers; its
-        parts a and b answer a picture with (reconstruction, code), as the original's VAEGen."""
+        """(a, b), both [N, 3, H, W] RGB in [-1, 1], to (a as b, b as a), as the original's trainer answers.
+
+        Its parts a and b answer a picture with (reconstruction, code), as the original's VAEGen.
+        """
         return self.g

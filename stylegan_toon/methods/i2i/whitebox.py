@@ -1,17 +1,18 @@
 """White-box cartoonization: a cartoon's surface, structure and texture, each with a loss of its own.
 
-Paper: Wang and Yu 2020 (CVPR, "Learning to Cartoonize Using White-box Cartoon Representations"); layers, weights
-and rates as in SystemErrorWang/White-box-Cartoonization. Surface: a discriminator sees pictures smoothed by a
-guided filter of themselves (0.1). Texture: another sees them gray, with random weights of R, G and B (1).
-Structure: VGG19's conv4_4 of a picture against that of its superpixels, and content: against that of the photo
-(200 each, divided by the map's size). Total variation of squares (10^4, divided by the picture's size). First,
-the generator learns to give the photo back.
+Paper: Wang and Yu 2020 (CVPR, "Learning to Cartoonize Using White-box Cartoon Representations"); layers,
+weights and rates as in SystemErrorWang/White-box-Cartoonization. Surface: a discriminator sees pictures
+smoothed by a guided filter of themselves (0.1). Texture: another sees them gray, with random weights of R,
+G and B (1). Structure: VGG19's conv4_4 of a picture against that of its superpixels, and content: against
+that of the photo (200 each, divided by the map's size). Total variation of squares (10^4, divided by the
+picture's size). First, the generator learns to give the photo back.
 Its output passes a guided filter along the photo: radius 1, epsilon 0.01 in training, 0.005 in translation.
 Domains: photos, cartoons, unpaired, one direction; theirs were mixed, one batch of faces in five. Sizes:
 256 px; translates any size.
-Deviations: superpixels are a small SLIC of our own (nn/superpixel.py), 200 in mean colours, without the adaptive
-colouring that their code leaves off, too; divisions are by the sizes at 256 px whatever the size is, so
-that weights mean the same; the discriminators see the pictures that the generator drew before it moved.
+Deviations: superpixels are a small SLIC of our own (nn/superpixel.py), 200 in mean colours, without the
+adaptive colouring that their code leaves off, too; divisions are by the sizes at 256 px whatever the size
+is, so that weights mean the same; the discriminators see the pictures from before the generator's move.
+Weights are made for the maps of Caffe's VGG19.
 """
 
 from collections.abc import Mapping
@@ -95,7 +96,7 @@ class WhiteBox(nn.Module):
         return parts == 1
 
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
-        """The generator, then both discriminators, on batch["photo"] and batch["cartoon"]; first the former alone."""
+        """The generator, then its judges, on batch["photo"] and batch["cartoon"]; at first g alone."""
         config, n, at = self.config, len(batch["photo"]), ranks.part(len(batch["photo"]))
         photo, cartoon = batch["photo"][at], batch["cartoon"][at]
         share = len(photo) / n
@@ -140,7 +141,7 @@ class WhiteBox(nn.Module):
 
 
 def texture(x: Tensor, draw: Tensor) -> Tensor:
-    """Pictures [N, 3, H, W] gray, [N, 1, H, W]: weights of R, G and B from LOW (draw 0) to HIGH (1), sum 1."""
+    """Pictures [N, 3, H, W] as gray [N, 1, H, W]: R, G and B weigh from LOW (draw 0) to HIGH (1), sum 1."""
     low, high = x.new_tensor(LOW), x.new_tensor(HIGH)
     weight = low + draw * (high - low)
     return (x * (weight / weight.sum())[:, None, None]).sum(1, keepdim=True)

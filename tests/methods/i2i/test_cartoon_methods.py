@@ -70,8 +70,8 @@ def test_at_first_the_generator_learns_alone(name):
     assert ["d" in step for step in losses] == [False] * PHASED[name] + [True]
 
 
-# name -> steps, settings, what it draws near a photo when it has learned: by its reconstruction, or by the phase
-# that keeps content; and the loss of that.
+# name -> steps, settings, what it draws near a photo when it has learned (by its reconstruction, or by the
+# phase that keeps content), and the loss of that.
 LEARNED = {
     "unit": (30, {"lr": 5e-3, "size": 16}, lambda m, x: m.g.a(x)[0], "g/recon"),
     "content-invariant": (60, {"lr": 3e-3}, lambda m, x: m.g.decode(
@@ -109,7 +109,9 @@ def test_bright_photos_come_out_as_dark_as_the_cartoons(name):
         assert float(method.eval().translate(photo).mean()) < -0.3
 
 
-@pytest.mark.parametrize("name, loss", [("animegan", "g/adv"), ("animeganv2", "g/adv"), ("whitebox", "g/texture")])
+@pytest.mark.parametrize(
+    "name, loss", [("animegan", "g/adv"), ("animeganv2", "g/adv"), ("whitebox", "g/texture")]
+)
 def test_a_discriminator_that_stands_still_is_fooled(name, loss):
     config = settings(name, lr=1e-3)
     method, batch = make(config), stream(config)(0)
@@ -207,7 +209,8 @@ def test_the_losses_of_cartoongans_discriminator_at_first():
             for p in method.d.convs[-1].parameters():
                 p.zero_()  # so that every score is 0
         figures = method.step(stream(config)(0), method.optimizers(), 0)
-        assert [float(figures[f"d/{key}"]) for key in ("real", "fake", "smooth")] == pytest.approx(wanted, abs=1e-4)
+        found = [float(figures[f"d/{key}"]) for key in ("real", "fake", "smooth")]
+        assert found == pytest.approx(wanted, abs=1e-4)
 
 
 def test_animegan_takes_texture_from_gray_cartoons_and_shows_them_as_fakes():
@@ -240,7 +243,9 @@ def test_the_weights_of_the_films():
 
 def test_a_texture_is_a_weighted_mean_of_the_colours():
     x = torch.tensor([1.0, -1.0, 0.5]).reshape(1, 3, 1, 1)
-    low, high = ((a - b + 0.5 * c) / (a + b + c) for a, b, c in ((0.199, 0.487, 0.014), (0.399, 0.687, 0.214)))
+    low, high = (
+        (a - b + 0.5 * c) / (a + b + c) for a, b, c in ((0.199, 0.487, 0.014), (0.399, 0.687, 0.214))
+    )
     for draw, wanted in ((0.0, low), (1.0, high)):
         assert float(texture(x, torch.full([3], draw))) == pytest.approx(wanted, rel=1e-6)
 
