@@ -1,4 +1,4 @@
-"""UNIT, content invariance, CartoonGAN, both AnimeGANs and White-box on the command line, good input and bad."""
+"""UNIT, content invariance, CartoonGAN, both AnimeGANs and White-box as commands: good input, and bad."""
 
 import json
 from pathlib import Path
