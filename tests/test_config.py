@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from stylegan_toon.config import from_json, to_json
-from stylegan_toon.errors import ModelError
+from stylegan_toon.config import changed, from_json, to_json
+from stylegan_toon.errors import ModelError, UsageError
 
 
 @dataclass(frozen=True)
@@ -58,3 +58,25 @@ def test_a_wrong_key_is_named(change: dict[str, object], words: str) -> None:
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(ModelError, match="'channels' is missing"):
         from_json(Config, {"size": 8})
+
+
+def test_settings_are_changed_by_what_is_written() -> None:
+    texts = {"size": "16", "channels": "1,2,3", "rate": "2e-4", "name": "x=y", "mirror": "true"}
+    assert changed(FULL, texts) == Config(16, (1, 2, 3), 2e-4, "x=y", True)
+    assert changed(FULL, {}) == FULL
+
+
+@pytest.mark.parametrize(
+    "texts, says",
+    [
+        ({"colour": "1"}, "no setting 'colour'; known: size channels rate name mirror"),
+        ({"size": "1.5"}, "--set size=1.5 is not of type int; the value is now 8"),
+        ({"rate": "nan"}, "--set rate=nan is not of type float"),
+        ({"channels": "1,x"}, "--set channels=1,x is not of type tuple"),
+        ({"mirror": "1"}, "--set mirror=1 is not of type bool"),
+    ],
+)
+def test_what_cannot_be_set_is_named(texts: dict[str, str], says: str) -> None:
+    with pytest.raises(UsageError) as error:
+        changed(FULL, texts)
+    assert says in str(error.value)

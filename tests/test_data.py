@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stylegan_toon.data import Sampler, load_pictures
+from stylegan_toon.data import Sampler, load_pairs, load_pictures
 from stylegan_toon.errors import InputError
 from tests.hostile.pictures import GREEN, RED, exif, linear_profile, quarters
 
@@ -107,3 +107,58 @@ def test_mirroring_flips_about_half(tmp_path):
     batch = Sampler(load_pictures([tmp_path], 16), 400, seed=1).batch(0)
     flipped = (batch[:, 0, 0, 0] > batch[:, 0, 0, -1]).float().mean()
     assert 0.4 < float(flipped) < 0.6 and batch.min() >= -1 and batch.max() <= 1
+
+
+def test_crops_lie_all_over_the_picture_and_are_a_function_of_seed_and_step():
+    rows, columns = torch.meshgrid(torch.arange(12), torch.arange(12), indexing="ij")
+    pictures = torch.stack([rows, columns, rows]).to(torch.uint8)[None].expand(3, -1, -1, -1)
+    sampler = Sampler(pictures, 300, 5, mirror=False, crop=8)
+    batch = (sampler.batch(2) + 1) * 127.5
+    assert batch.shape == (300, 3, 8, 8)
+    corners = {(round(float(x[0, 0, 0])), round(float(x[1, 0, 0]))) for x in batch}
+    assert corners == {(i, j) for i in range(5) for j in range(5)}
+    assert torch.allclose(batch[:, 0, -1, 0] - batch[:, 0, 0, 0], torch.tensor(7.0), atol=1e-4)
+    assert torch.equal(sampler.batch(2), Sampler(pictures, 300, 5, mirror=False, crop=8).batch(2))
+
+
+def test_two_samplers_of_one_seed_show_the_same_places():
+    a = torch.randint(0, 256, (6, 3, 12, 12), dtype=torch.uint8)
+    for i in range(3):
+        x, y = (Sampler(p, 4, 9, crop=8).batch(i) for p in (a, 255 - a))
+        torch.testing.assert_close(x, -y)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    with zipfile.ZipFile(tmp_path / "pairs.zip", "w") as z:
+        for i in (2, 0, 1):
+            z.writestr(f"set/toon/{i:05d}.png", picture(100 + i))
+            z.writestr(f"set/photo/{i:05d}.png", picture(i))
+        z.writestr("set/other/00000.png", picture(9))
+    return tmp_path / "pairs.zip"
+
+
+def test_pairs_come_in_one_order_from_a_zip_or_a_folder(pairs, tmp_path):
+    photo, toon = load_pairs(pairs, 4)
+    assert photo.shape == toon.shape == (3, 3, 4, 4)
+    assert photo[:, 0, 0, 0].tolist() == [0, 1, 2] and toon[:, 0, 0, 0].tolist() == [100, 101, 102]
+    with zipfile.ZipFile(pairs) as z:
+        z.extractall(tmp_path / "folder")
+    (tmp_path / "folder/set/toon").rename(tmp_path / "folder/set/cartoon")
+    assert all(
+        torch.equal(a, b) for a, b in zip(load_pairs(tmp_path / "folder", 4), (photo, toon), strict=True)
+    )
+
+
+def test_half_a_pair_is_named(pairs, tmp_path):
+    with pytest.raises(InputError, match=r"00001 has no other half in toon/ \(1 such\)"):
+        load_pairs(pairs, 4, ["set/toon/00001.png"])
+    assert len(load_pairs(pairs, 4, ["00001.png"])[0]) == 2
+    with zipfile.ZipFile(tmp_path / "none.zip", "w") as z:
+        z.writestr("00000.png", picture(9))
+    with pytest.raises(InputError, match="no pairs; wanted a folder or archive with photo/ and toon/"):
+        load_pairs(tmp_path / "none.zip", 4)
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as z:
+        z.writestr("photo/00000.png", b"nothing")
+    with pytest.raises(InputError, match=r"photo/00000\.png is not a readable picture"):
+        load_pairs(tmp_path / "bad.zip", 4)

@@ -82,9 +82,12 @@ class Cycle(nn.Module):
         cycle = l1_loss(made.back_a, made.photo) + l1_loss(made.back_b, made.cartoon)
         out = {"adv": self.fooled(made), "cycle": config.cycle_weight * cycle}
         if config.identity_weight:
-            same = l1_loss(self.g_ab(made.cartoon), made.cartoon) + l1_loss(self.g_ba(made.photo), made.photo)
-            out["identity"] = config.identity_weight * same
+            out["identity"] = config.identity_weight * self.identity(made)
         return out
+
+    def identity(self, made: Made) -> Tensor:
+        """How far either generator changes what is of its own domain already."""
+        return l1_loss(self.g_ab(made.cartoon), made.cartoon) + l1_loss(self.g_ba(made.photo), made.photo)
 
     def fooled(self, made: Made) -> Tensor:
         """The adversarial loss of both generators."""

@@ -13,10 +13,11 @@ from stylegan_toon.config import changed, to_json
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import UsageError
 from stylegan_toon.features.vgg import load_maps
-from stylegan_toon.images import grid, save_png
+from stylegan_toon.images import grid, save_png, to_uint8
 from stylegan_toon.metadata import chunks
 from stylegan_toon.methods import TRANSLATORS
 from stylegan_toon.methods.translation import TranslationConfig
+from stylegan_toon.metrics.pixel import average_gradient
 from stylegan_toon.pipelines.domains import Sources, load_domains, shown_first, stream
 from stylegan_toon.pipelines.translate import translator_checkpoint
 from stylegan_toon.training import ranks
@@ -68,11 +69,10 @@ def _open(
     if not config.epoch:
         config = replace(config, epoch=max(len(domains["photo"]), len(domains["cartoon"])))
     torch.manual_seed(seed)
-    make: Any = cls
     if "features" not in config.wants:
-        return _Opened(make(config).to(where), domains, None, where)
+        return _Opened(cls(config).to(where), domains, None, where)
     maps, said = load_maps(vgg, where, report)
-    return _Opened(make(config, maps).to(where), domains, said, where)
+    return _Opened(cls(config, maps).to(where), domains, said, where)
 
 
 def plan_baseline(
@@ -143,7 +143,9 @@ def train_baseline(
         save_png(path, grid(rows, len(photos)), chunks({"command": "baseline train", "step": done}))
         about = {**meta, "step": done, "pictures": done * config.batch}
         save(run.out / "last.safetensors", translator_checkpoint(name, module, about))
-        figures.update({"pictures": float(done * config.batch)})
+        drawn = torch.from_numpy(to_uint8(rows[len(photos) : 2 * len(photos)])).permute(0, 3, 1, 2)
+        gradient = float(average_gradient(drawn).mean())
+        figures.update({"pictures": float(done * config.batch), "average_gradient": round(gradient, 4)})
         return figures
 
     about = {

@@ -3,18 +3,38 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from stylegan_toon.data import Sampler, load_pairs, load_pictures
 from stylegan_toon.errors import InputError, UsageError, shown
+from stylegan_toon.faces.regions import region_masks
 from stylegan_toon.methods.translation import TranslationConfig
 
 OTHER = 1 << 32  # added to the seed for cartoons, which are drawn apart from photos; above every --seed
 
+
+def face_regions(photos: Tensor) -> Tensor:
+    """[N, 3, H, W] uint8: where eyes, nose and mouth of each photo's largest face are.
+
+    Raises: InputError if no photo has a face.
+    """
+    masks = [region_masks(Image.fromarray(photo.permute(1, 2, 0).numpy())) for photo in photos]
+    out = torch.from_numpy(np.stack(masks))
+    if not bool(out.any()):
+        raise InputError(
+            f"none of {len(photos)} photos shows a face, and this method learns by them; give others"
+        )
+    return out
+
+
 # What some methods want beside photo and cartoon: from which of the two it is made, picture by picture, and
 # how. It is [N, C, H, W] uint8, and is cut and flipped as its source is.
-MADE: Mapping[str, tuple[str, Callable[[Tensor], Tensor]]] = {}
+MADE: Mapping[str, tuple[str, Callable[[Tensor], Tensor]]] = {
+    "regions": ("photo", face_regions),
+}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from stylegan_toon.checkpoint.importers import torch_file
 from stylegan_toon.checkpoint.importers.animeganv2 import from_animeganv2
 from stylegan_toon.checkpoint.importers.cartoongan import from_cartoongan
 from stylegan_toon.checkpoint.importers.cyclegan import from_cyclegan
+from stylegan_toon.checkpoint.importers.ganilla import from_ganilla
+from stylegan_toon.checkpoint.importers.pix2pix import from_pix2pix
 from stylegan_toon.checkpoint.importers.unit import from_unit
 from stylegan_toon.config import from_json, to_json
 from stylegan_toon.device import choose_device
@@ -30,6 +32,8 @@ KIND = "translator"
 # Name -> what turns the state dict of the original's file into a checkpoint of ours.
 ORIGINALS: Mapping[str, Callable[[Mapping[str, Any]], Checkpoint]] = {
     "cyclegan": from_cyclegan,
+    "pix2pix": from_pix2pix,
+    "ganilla": from_ganilla,
     "unit": from_unit,
     "cartoongan": from_cartoongan,
     "animeganv2": from_animeganv2,
@@ -91,9 +95,8 @@ def _original(name: str, path: Path, data: bytes) -> Checkpoint:
 def _build(checkpoint: Checkpoint, path: str | Path) -> Any:
     """The method of a checkpoint. Networks that it lacks, as a file of the original's may, are left out."""
     config, cls = TRANSLATORS[checkpoint.meta["method"]]
-    make: Any = cls
     try:
-        module = make(from_json(config, checkpoint.config))
+        module = cls(from_json(config, checkpoint.config))
         for key, net in module.translators().items():
             own = {
                 k.removeprefix(f"{key}."): v for k, v in checkpoint.tensors.items() if k.startswith(f"{key}.")

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from stylegan_toon.device import choose_device
@@ -136,6 +136,15 @@ def whole(x: Tensor, n: int) -> Tensor:
     out = x.new_zeros(n, *x.shape[1:])
     out[part(n)] = x
     return total(out)
+
+
+def average_statistics(network: nn.Module) -> None:
+    """Give the running statistics of batch norms in network their mean over all processes."""
+    if world() > 1:
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                for name in ("running_mean", "running_var"):
+                    total(layer.get_buffer(name)).div_(world())
 
 
 def share(opt: Optimizer, figures: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -145,3 +145,40 @@ def test_pictures_that_are_all_alike_are_refused(here, tmp_path):
             pack.write(tmp_path / "x.png", f"{i}.png")
     done = here(*TRAIN, "--cartoons", "a.zip", "--out", "b")
     assert done.returncode == 3 and "all 3 pictures are alike" in done.stderr
+
+
+def test_pix2pix_learns_from_pairs_and_from_nothing_else(here, tmp_path):
+    rng = np.random.default_rng(1)
+    with zipfile.ZipFile(tmp_path / "pairs.zip", "w") as pack:
+        for side in ("photo", "toon"):
+            for i in range(4):
+                Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "x.png")
+                pack.write(tmp_path / "x.png", f"{side}/{i}.png")
+    train = ["baseline", "train", "pix2pix", "--size", "32", "--set", "width=4", "--set", "d_width=4"]
+    done = here(*train, "--pairs", "pairs.zip", "--steps", "2")
+    assert done.returncode == 0, done.stderr
+    assert load_image(tmp_path / "runs/pix2pix/samples/0000002.png").size == (4 * 32, 2 * 32)  # no way back
+    assert here("baseline", "run", "pix2pix", "x.png", "--weights", "runs/pix2pix").returncode == 0
+    assert load_image(tmp_path / "out/x.png").size == (40, 40)
+    done = here(*train, *DATA)
+    assert done.returncode == 2 and "this method learns from pairs" in done.stderr
+
+
+def test_scgans_tables_are_one_command(here, tmp_path):
+    faces = {"--photos": str(FIXTURES / "faces16.zip"), "--cartoons": str(FIXTURES / "storybook16.zip")}
+    small = ["--size", "32", "--set", "width=4", "--set", "d_width=4", "--set", "pool_size=2", "--steps", "1"]
+    sweeps = ["--sweep", "preset=A,B,C", "--sweep", "tv_weight=0,2"]
+    done = here(
+        "baseline", "train", "scgan", *(part for pair in faces.items() for part in pair), *small, *sweeps
+    )
+    assert done.returncode == 0, done.stderr
+    assert "MobileFace (it ships) stands in for VGG19" in done.stderr
+    rows = list(csv.DictReader((tmp_path / "runs/scgan/sweep.csv").open()))
+    assert [(row["preset"], row["tv_weight"]) for row in rows] == [(p, w) for p in "ABC" for w in "02"]
+    assert all(float(row["average_gradient"]) > 0 for row in rows)
+    assert [bool(row["g/perceptual"]) for row in rows] == [False] * 4 + [True] * 2
+    assert [bool(row["g/tv"]) for row in rows] == [False, True] * 3
+    run = json.loads((tmp_path / "runs/scgan/preset=C,tv_weight=2/run.json").read_text())
+    assert "stands in for VGG19" in run["features"]
+    weights = load(tmp_path / "runs/scgan/preset=C,tv_weight=2/last.safetensors")
+    assert weights.meta["features"] == run["features"]
