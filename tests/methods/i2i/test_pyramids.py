@@ -62,12 +62,15 @@ def test_all_networks_move_in_a_step(module, cls):
     assert unmoved(method, stream(config)(0)) == []
 
 
+@pytest.mark.slow
 @BOTH
 def test_it_learns_four_pictures(module, cls):
-    method, config = make(module, cls, width=8, batch=4, pool_size=0)
-    losses = learn(method, stream(config), 40)
-    assert losses[-1]["g/cycle"] < 0.5 * losses[0]["g/cycle"]
-    photo = smooth(4, 32, 1)
+    """At 64 px: of 32 their lowest features have four places, by which an instance norm says little."""
+    changes = {"size": 64, "width": 8, "batch": 2, "cycle_weight": 100.0, "identity_weight": 100.0}
+    method, config = make(module, cls, pool_size=0, **changes)
+    losses = learn(method, stream(config), 60)
+    assert losses[-1]["g/cycle"] < 0.6 * losses[0]["g/cycle"]
+    photo = smooth(4, 64, 1)
     with torch.inference_mode():
         back = method.eval().back(method.translate(photo))
     assert float((back - photo).abs().mean()) < 0.5 * float((photo - photo.mean()).abs().mean())
