@@ -24,7 +24,7 @@ PHASED = {"cartoongan": 4, "animegan": 2, "animeganv2": 2, "whitebox": 2}  # nam
 
 def maps(x, names):
     """Fixed filters at half of the size, a map for each name."""
-    weight = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(7))
+    weight = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(7)).to(x)
     return [F.conv2d(x, weight, stride=2, padding=1) for _ in names]
 
 
