@@ -76,9 +76,9 @@ LEARNED = {
     "unit": (30, {"lr": 5e-3, "size": 16}, lambda m, x: m.g.a(x)[0], "g/recon"),
     "content-invariant": (60, {"lr": 3e-3}, lambda m, x: m.g.decode(
         m.g.content(m.translate(x)), m.g.style(x)), "g/recon"),
-    "cartoongan": (50, {"lr": 5e-3, "init_epochs": 99}, lambda m, x: m.translate(x), "g/content"),
+    "cartoongan": (45, {"lr": 5e-3, "init_epochs": 99}, lambda m, x: m.translate(x), "g/content"),
     "animegan": (30, {"init_lr": 5e-3, "init_epochs": 99}, lambda m, x: m.translate(x), "g/content"),
-    "animeganv2": (60, {"init_lr": 2e-3, "init_epochs": 99}, lambda m, x: m.translate(x), "g/content"),
+    "animeganv2": (50, {"init_lr": 2e-3, "init_epochs": 99}, lambda m, x: m.translate(x), "g/content"),
     "whitebox": (40, {"lr": 5e-3, "init_iterations": 99}, lambda m, x: m.translate(x), "g/photo"),
 }  # fmt: skip
 
@@ -104,7 +104,7 @@ def test_bright_photos_come_out_as_dark_as_the_cartoons(name):
     config = settings(name, batch=2, lr=5e-3, **more)
     photo, cartoon = (smooth(2, config.size, k) * 0.3 + shift for k, shift in ((1, 0.6), (2, -0.6)))
     method = make(config)
-    learn(method, lambda i: {"photo": photo, "cartoon": cartoon}, 40)
+    learn(method, lambda i: {"photo": photo, "cartoon": cartoon}, 30)
     with torch.inference_mode():
         assert float(method.eval().translate(photo).mean()) < -0.3
 
@@ -122,7 +122,7 @@ def test_a_discriminator_that_stands_still_is_fooled(name, loss):
     for i in range(20):
         torch.manual_seed(0)  # the same weights of the texture
         losses.append(float(method.step(batch, opt, i)[loss]))
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.85 * losses[0]
 
 
 @pytest.mark.parametrize("name", METHODS)
