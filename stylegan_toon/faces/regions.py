@@ -9,8 +9,8 @@ from stylegan_toon.faces.detect import find_faces
 # eye on portraits: brows, nostrils and lips are inside, and no box reaches into another by much.
 REGIONS = {
     "eyes": ((0, 1), 0.45, 0.45, 0.25),
-    "nose": ((2,), 0.35, 0.45, 0.2),
-    "mouth": ((3, 4), 0.25, 0.3, 0.35),
+    "nose": ((2,), 0.35, 0.45, 0.15),
+    "mouth": ((3, 4), 0.25, 0.25, 0.35),
 }
 
 

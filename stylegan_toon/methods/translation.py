@@ -9,7 +9,7 @@ Method and a Translator, and tells two things more:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 
@@ -42,6 +42,10 @@ class TranslationConfig:
                 f"size={self.size} load_size={self.load_size} batch={self.batch}: wanted size 16 to 1024, "
                 "load_size 0 or from size up, batch from 1 up"
             )
+        for field in fields(self):
+            value, least = getattr(self, field.name), int(field.name.endswith("width"))
+            if isinstance(value, int | float) and value < least:
+                raise ValueError(f"{field.name}={value}: wanted {least} or more")
 
     @property
     def loaded(self) -> int:
@@ -54,6 +58,13 @@ class TranslationConfig:
         raise NotImplementedError
 
 
+def at_least_one(config: TranslationConfig, *names: str) -> None:
+    """Raises: ValueError for the first of these settings that is below 1."""
+    for name in names:
+        if (value := getattr(config, name)) < 1:
+            raise ValueError(f"{name}={value}: wanted 1 or more")
+
+
 @dataclass(frozen=True)
 class EpochConfig(TranslationConfig):
     """Adam with the learning rate of CycleGAN's code: flat for epochs, then towards 0 over decay_epochs."""
@@ -62,9 +73,14 @@ class EpochConfig(TranslationConfig):
     epochs: int = 100
     decay_epochs: int = 100
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.epochs + self.decay_epochs == 0:
+            raise ValueError("epochs=0 and decay_epochs=0 leave nothing to train; give one")
+
     @property
     def steps(self) -> int:
-        return (self.epochs + self.decay_epochs) * max(self.epoch, 1) // self.batch
+        return -(-(self.epochs + self.decay_epochs) * max(self.epoch, 1) // self.batch)
 
     def epoch_of(self, i: int) -> int:
         """The epoch that step i belongs to, from 0; without an epoch's length the first."""

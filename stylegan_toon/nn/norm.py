@@ -8,13 +8,18 @@ from torch import Tensor, nn
 NORMS = ("instance", "batch")
 
 
+def check_norm(kind: str) -> None:
+    """Raises: ValueError for a kind of norm that is not known."""
+    if kind not in NORMS:
+        raise ValueError(f"norm {kind[:20]!r} is none of {', '.join(NORMS)}")
+
+
 def norm(kind: str, channels: int) -> nn.Module:
     """A layer that normalises channels: "instance" without numbers of its own, or "batch" with them.
 
     Raises: ValueError for another kind.
     """
-    if kind not in NORMS:
-        raise ValueError(f"norm {kind[:20]!r} is none of {', '.join(NORMS)}")
+    check_norm(kind)
     return nn.InstanceNorm2d(channels) if kind == "instance" else nn.BatchNorm2d(channels)
 
 

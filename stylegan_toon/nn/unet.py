@@ -18,6 +18,12 @@ def unet_depth(size: int) -> int:
     return depth
 
 
+def check_depth(depth: int, size: int) -> None:
+    """Raises: ValueError where a U-Net of so many halvings cannot take size; 0 always can."""
+    if depth and not 5 <= depth <= unet_depth(size):
+        raise ValueError(f"depth={depth}: a U-Net for {size} px takes 5 to {unet_depth(size)}, or 0")
+
+
 class UNet(nn.Module):
     """[N, 3, H, W] in [-1, 1] -> the same; H and W multiples of 2^depth.
 

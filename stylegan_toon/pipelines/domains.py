@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from stylegan_toon.data import Sampler, load_pairs, load_pictures
 from stylegan_toon.errors import InputError, UsageError, shown
 from stylegan_toon.faces.regions import region_masks
 from stylegan_toon.methods.translation import TranslationConfig
+from stylegan_toon.training import ranks
 
 OTHER = 1 << 32  # added to the seed for cartoons, which are drawn apart from photos; above every --seed
 
@@ -21,7 +23,8 @@ def face_regions(photos: Tensor) -> Tensor:
 
     Raises: InputError if no photo has a face.
     """
-    masks = [region_masks(Image.fromarray(photo.permute(1, 2, 0).numpy())) for photo in photos]
+    looking = tqdm(photos, "finding faces", unit="photo", disable=True if ranks.rank() else None, leave=False)
+    masks = [region_masks(Image.fromarray(photo.permute(1, 2, 0).numpy())) for photo in looking]
     out = torch.from_numpy(np.stack(masks))
     if not bool(out.any()):
         raise InputError(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from stylegan_toon.images import load_image
 from stylegan_toon.methods import TRANSLATORS
 from stylegan_toon.training.state import open_newest, state_digest
 from tests.checkpoint import original_files
+from tests.cli.test_ranks import two
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 DATA = ["--photos", str(FIXTURES / "faces16.zip"), "--cartoons", str(FIXTURES / "storybook16.zip")]
@@ -107,6 +109,11 @@ def test_a_dry_run_tells_and_writes_nothing(here, tmp_path):
         (["--set", "lr=fast"], 2, "--set lr=fast is not of type float"),
         (["--set", "lr"], 2, "is not KEY=VALUE"),
         (["--set", "size=32"], 2, "--size and --set size=... say the same twice"),
+        (["--set", "norm=group"], 2, "norm 'group' is none of instance, batch"),
+        (["--set", "pool_size=-1"], 2, "pool_size=-1: wanted 0 or more"),
+        (["--set", "d_width=0"], 2, "d_width=0: wanted 1 or more"),
+        (["--set", "lr=-1"], 2, "lr=-1.0: wanted 0 or more"),
+        (["--set", "epochs=0", "--set", "decay_epochs=0"], 2, "leave nothing to train"),
         (["--set", "loss=hinge"], 2, "loss 'hinge' is none of lsgan, log"),
         (["--preset", "huge"], 2, "cyclegan has no preset 'huge'; known: paper"),
         (["--pairs", "x.zip"], 2, "this method learns from two sets"),
@@ -182,3 +189,32 @@ def test_scgans_tables_are_one_command(here, tmp_path):
     assert "stands in for VGG19" in run["features"]
     weights = load(tmp_path / "runs/scgan/preset=C,tv_weight=2/last.safetensors")
     assert weights.meta["features"] == run["features"]
+
+
+def test_a_file_that_is_no_vgg_and_photos_without_faces_are_refused(here, tmp_path):
+    small = ["--size", "32", "--set", "width=4", "--set", "d_width=4", "--out", "s"]
+    train = ["baseline", "train", "scgan", *small, "--cartoons", str(FIXTURES / "storybook16.zip")]
+    torch.save({"features.0.weight": torch.zeros(4, 3, 3, 3)}, tmp_path / "vgg.pth")
+    done = here(*train, "--photos", str(FIXTURES / "faces16.zip"), "--vgg", "vgg.pth")
+    assert done.returncode == 4 and "has 1 convolutions; VGG16 has 13 and VGG19 16" in done.stderr
+    (tmp_path / "grey").mkdir()
+    for i in range(2):
+        Image.new("RGB", (40, 40), (120 + i, 120, 120)).save(tmp_path / f"grey/{i}.png")
+    done = here(*train, "--photos", "grey")
+    assert done.returncode == 3 and "none of 2 photos shows a face" in done.stderr
+    assert not list((tmp_path / "s").glob("state/*"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_two_processes_share_a_batch_and_one_of_them_writes(tmp_path):
+    args = [*TRAIN, "--batch", "2", "--steps", "2", "--look-every", "1", "--out", "two"]
+    ended = two(*args, cwd=tmp_path)
+    assert [one.code for one in ended] == [0, 0], ended
+    assert ended[0].out == "two/last.safetensors\n" and ended[1].out == ""
+    (ended, other) = two(*args[:-1], "refused", "--batch", "1", cwd=tmp_path)
+    assert (ended.code, other.code) == (2, 2)
+    assert "a batch of 1 cannot be shared by 2 processes" in ended.err + other.err
+    assert sorted(path.name for path in (tmp_path / "two/samples").iterdir()) == [
+        "0000001.png",
+        "0000002.png",
+    ]

@@ -14,7 +14,7 @@ from stylegan_toon.checkpoint.importers.cyclegan import take_norm, without_stati
 from stylegan_toon.checkpoint.importers.taker import Taker
 from stylegan_toon.errors import ModelError
 
-MAX_DEPTH = 12
+MAX_DEPTH = 8
 
 
 def from_pix2pix(state: Mapping[str, Any]) -> Checkpoint:
@@ -58,6 +58,6 @@ def from_pix2pix(state: Mapping[str, Any]) -> Checkpoint:
             take_batch_norm(f"{level}.{place + 1}", f"up_norms.{up}", widths[i - 1])
     take("model.model.3", "last", (2 * width, 3, 4, 4), 3)
     source.finish()
-    config = {"width": width, "depth": depth, "norm": "batch" if batch else "instance"}
+    config = {"size": 2**depth, "width": width, "depth": depth, "norm": "batch" if batch else "instance"}
     meta = {"imported_from": "pix2pix", "method": "pix2pix"}
     return Checkpoint("translator", config, meta, {f"g.{name}": tensor for name, tensor in out.items()})

@@ -24,7 +24,7 @@ from stylegan_toon.losses.adversarial import lsgan_fake, lsgan_g
 from stylegan_toon.losses.color import color_loss
 from stylegan_toon.losses.style import gram, total_variation
 from stylegan_toon.methods.players import move, still
-from stylegan_toon.methods.translation import TranslationConfig
+from stylegan_toon.methods.translation import TranslationConfig, at_least_one
 from stylegan_toon.nn.anime import AnimeGenerator, AnimeGeneratorV2, CartoonPatch
 from stylegan_toon.nn.edges import edge_smooth, gray
 from stylegan_toon.nn.norm import padded
@@ -65,9 +65,13 @@ class Config(TranslationConfig):
     gray_weight: float = 1.0
     smooth_weight: float = 0.1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least_one(self, "epochs")
+
     @property
     def steps(self) -> int:
-        return self.epochs * max(self.epoch, 1) // self.batch
+        return -(-self.epochs * max(self.epoch, 1) // self.batch)
 
     def starting(self, i: int) -> bool:
         """Whether step i learns the content alone."""

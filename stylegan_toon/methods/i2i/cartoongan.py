@@ -21,7 +21,7 @@ from torch.optim import Adam, Optimizer
 
 from stylegan_toon.features.vgg import Maps
 from stylegan_toon.methods.players import TERMS, move, still
-from stylegan_toon.methods.translation import TranslationConfig
+from stylegan_toon.methods.translation import TranslationConfig, at_least_one
 from stylegan_toon.nn.anime import CartoonPatch
 from stylegan_toon.nn.cartoon import CartoonGenerator
 from stylegan_toon.nn.edges import edge_smooth
@@ -53,12 +53,13 @@ class Config(TranslationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        at_least_one(self, "epochs")
         if self.loss not in TERMS:
             raise ValueError(f"loss {self.loss[:20]!r} is none of {', '.join(TERMS)}")
 
     @property
     def steps(self) -> int:
-        return self.epochs * max(self.epoch, 1) // self.batch
+        return -(-self.epochs * max(self.epoch, 1) // self.batch)
 
     def starting(self, i: int) -> bool:
         """Whether step i learns the content alone."""

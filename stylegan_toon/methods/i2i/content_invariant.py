@@ -25,7 +25,7 @@ from torch.optim import Adam, Optimizer
 
 from stylegan_toon.losses.adversarial import lsgan_d, lsgan_g
 from stylegan_toon.methods.players import move, still
-from stylegan_toon.methods.translation import TranslationConfig
+from stylegan_toon.methods.translation import TranslationConfig, at_least_one
 from stylegan_toon.nn.init import draw_weights
 from stylegan_toon.nn.munit import ContentEncoder, Decoder, MultiScalePatch, StyleEncoder
 from stylegan_toon.nn.norm import padded, small_weights
@@ -66,6 +66,7 @@ class Config(TranslationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        at_least_one(self, "iterations", "halve_every", "scales", "blocks", "style", "mlp")
         if self.batch < 2:
             raise ValueError(
                 "batch=1: a photo is reconstructed with the style of another one; wanted 2 or more"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from stylegan_toon.methods.cycle import Cycle, CycleConfig
-from stylegan_toon.nn.norm import padded
+from stylegan_toon.nn.norm import check_norm, padded
 from stylegan_toon.nn.resnet import ResnetGenerator
 
 
@@ -40,6 +40,10 @@ class Config(CycleConfig):
     blocks: int = 9
     norm: str = "instance"
     dropout: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_norm(self.norm)
 
 
 class CycleGAN(nn.Module):

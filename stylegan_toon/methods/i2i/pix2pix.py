@@ -20,9 +20,9 @@ from torch.optim import Adam, Optimizer
 
 from stylegan_toon.losses.adversarial import logistic_d, logistic_g
 from stylegan_toon.methods.translation import EpochConfig
-from stylegan_toon.nn.norm import padded
+from stylegan_toon.nn.norm import check_norm, padded
 from stylegan_toon.nn.patchgan import PatchGAN
-from stylegan_toon.nn.unet import UNet, unet_depth
+from stylegan_toon.nn.unet import UNet, check_depth, unet_depth
 from stylegan_toon.training import ranks
 from stylegan_toon.training.schedule import flat_then_linear, set_lr
 
@@ -43,6 +43,11 @@ class Config(EpochConfig):
     norm: str = "batch"
     dropout: bool = True
     l1_weight: float = 100.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_norm(self.norm)
+        check_depth(self.depth, self.size)
 
 
 class Pix2Pix(nn.Module):

@@ -25,7 +25,7 @@ from stylegan_toon.losses.cycle import attentive_l1
 from stylegan_toon.losses.style import total_variation
 from stylegan_toon.methods.cycle import Cycle, CycleConfig
 from stylegan_toon.nn.norm import padded
-from stylegan_toon.nn.unet import UNet, unet_depth
+from stylegan_toon.nn.unet import UNet, check_depth, unet_depth
 from stylegan_toon.training import ranks
 
 LAYER = "conv4_4"
@@ -52,6 +52,7 @@ class Config(CycleConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_depth(self.depth, self.size)
         if len(self.region_weights) != 4:
             raise ValueError("region_weights are four: of the whole picture, the eyes, the nose, the mouth")
 
@@ -98,10 +99,10 @@ class ScGAN(nn.Module):
         return figures | self.cycle.step_d(made, opt["d"], i)
 
     def translate(self, photo: Tensor) -> Tensor:
-        return padded(self.cycle.g_ab, photo, 2**self.depth, 2 ** (self.depth + 1))
+        return padded(self.cycle.g_ab, photo, 2**self.depth)
 
     def back(self, cartoon: Tensor) -> Tensor:
-        return padded(self.cycle.g_ba, cartoon, 2**self.depth, 2 ** (self.depth + 1))
+        return padded(self.cycle.g_ba, cartoon, 2**self.depth)
 
     def translators(self) -> dict[str, nn.Module]:
         return {"g_ab": self.cycle.g_ab, "g_ba": self.cycle.g_ba}

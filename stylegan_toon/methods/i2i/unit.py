@@ -21,7 +21,7 @@ from torch.optim import Adam, Optimizer
 from stylegan_toon.features.vgg import Maps
 from stylegan_toon.losses.adversarial import lsgan_d, lsgan_g
 from stylegan_toon.methods.players import move, still
-from stylegan_toon.methods.translation import TranslationConfig
+from stylegan_toon.methods.translation import TranslationConfig, at_least_one
 from stylegan_toon.nn.init import draw_weights
 from stylegan_toon.nn.munit import ContentEncoder, Decoder, MultiScalePatch
 from stylegan_toon.nn.norm import padded, small_weights
@@ -64,6 +64,7 @@ class Config(TranslationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        at_least_one(self, "iterations", "halve_every", "scales")
         if self.size < 2 ** (self.d_layers + self.scales - 1):
             raise ValueError(
                 f"size={self.size} is too small for scales={self.scales} of d_layers={self.d_layers}"

@@ -28,7 +28,7 @@ from stylegan_toon.features.vgg import Maps
 from stylegan_toon.losses.adversarial import lsgan_d, lsgan_g
 from stylegan_toon.losses.style import total_variation
 from stylegan_toon.methods.players import move, still
-from stylegan_toon.methods.translation import TranslationConfig
+from stylegan_toon.methods.translation import TranslationConfig, at_least_one
 from stylegan_toon.nn.guided import guided_filter
 from stylegan_toon.nn.norm import padded
 from stylegan_toon.nn.superpixel import superpixels
@@ -68,6 +68,10 @@ class Config(TranslationConfig):
     surface_eps: float = 0.2
     eps: float = 0.01  # of the filter of the output in training
     run_eps: float = 0.005  # and in translation
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least_one(self, "iterations", "superpixels")
 
     @property
     def steps(self) -> int:

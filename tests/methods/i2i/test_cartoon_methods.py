@@ -144,6 +144,10 @@ def test_it_translates_any_size(name, size):
         ("content-invariant", {"batch": 1}, "wanted 2 or more"),
         ("cartoongan", {"loss": "hinge"}, "loss 'hinge' is none of lsgan, log"),
         ("whitebox", {"size": 36}, "must be a multiple of 8"),
+        ("whitebox", {"superpixels": 0}, "superpixels=0: wanted 1 or more"),
+        ("unit", {"scales": 0}, "scales=0: wanted 1 or more"),
+        ("animeganv2", {"epochs": 0}, "epochs=0: wanted 1 or more"),
+        ("cartoongan", {"lr": -1.0}, "lr=-1.0: wanted 0 or more"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(name, changes, says):

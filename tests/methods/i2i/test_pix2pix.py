@@ -25,6 +25,9 @@ def test_the_networks_have_as_many_numbers_as_the_originals():
 
 def test_the_depth_fits_the_size():
     assert [unet_depth(size) for size in (32, 64, 96, 256, 512, 1024)] == [5, 6, 5, 8, 8, 8]
+    for depth in (4, 7):
+        with pytest.raises(ValueError, match=f"depth={depth}: a U-Net for 64 px takes 5 to 6, or 0"):
+            Config(size=64, depth=depth)
     with pytest.raises(ValueError, match="4 halvings; it takes 5 and more"):
         UNet(depth=4)
 
