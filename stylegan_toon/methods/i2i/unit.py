@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 from torch.optim import Adam, Optimizer
@@ -171,13 +170,13 @@ class Unit(nn.Module):
         return torch.stack([lsgan_d(x, y) for x, y in zip(d(real), d(fake), strict=True)]).sum()
 
     def perceptual(self, made: Tensor, source: Tensor) -> Tensor:
-        """Mean squared gap of deep features, each map brought to mean 0 and variance 1."""
+        """Mean squared gap of deep features, each map brought to mean 0 and variance 1; 0 for 1x1 maps."""
         (maps,) = self._fixed
         assert maps is not None
         (mine,) = maps(made, ["relu5_3"])
         with torch.no_grad():
             (theirs,) = maps(source, ["relu5_3"])
-        return (F.instance_norm(mine) - F.instance_norm(theirs)).square().mean()
+        return (standard(mine) - standard(theirs)).square().mean()
 
     def translate(self, photo: Tensor) -> Tensor:
         return padded(self.g.ab, photo, 2**self.config.downs, 16)
@@ -194,3 +193,9 @@ class Unit(nn.Module):
         Its parts a and b answer a picture with (reconstruction, code), as the original's VAEGen.
         """
         return self.g
+
+
+def standard(x: Tensor) -> Tensor:
+    """(x - mean) / sqrt(variance + 1e-5) over H and W of [N, C, H, W]: an instance norm that takes 1x1."""
+    variance, mean = torch.var_mean(x, (2, 3), unbiased=False, keepdim=True)
+    return (x - mean) * (variance + 1e-5).rsqrt()

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from stylegan_toon.methods import TRANSLATORS
+from stylegan_toon.methods.i2i.unit import standard
 from stylegan_toon.methods.i2i.whitebox import texture
 from stylegan_toon.nn.guided import guided_filter
 from tests.methods.i2i.questions import digests, learn, smooth, stream, unmoved
@@ -166,6 +167,20 @@ def test_unit_halves_its_learning_rate_and_draws_fresh_noise_in_training_alone()
     x = batch["photo"]
     assert not torch.equal(method.g.a(x)[0], method.g.a(x)[0])
     assert torch.equal(method.eval().g.a(x)[0], method.g.a(x)[0])
+
+
+def test_units_perceptual_loss_compares_maps_less_their_mean_and_scale():
+    x = torch.randn(2, 3, 5, 4)
+    torch.testing.assert_close(standard(x), F.instance_norm(x))
+    assert torch.equal(standard(x[..., :1, :1]), torch.zeros(2, 3, 1, 1))
+    method = make(settings("unit"))
+    photo = smooth(2, 32, 1)
+    inner = maps(photo, ["relu5_3"])[0].reshape(2, 8, -1)
+    other = maps(-photo, ["relu5_3"])[0].reshape(2, 8, -1)
+    wanted = [(y - y.mean(2, keepdim=True)) / y.std(2, unbiased=False, keepdim=True) for y in (inner, other)]
+    gap = float((wanted[0] - wanted[1]).square().mean())
+    assert float(method.perceptual(photo, -photo)) == pytest.approx(gap, rel=1e-3)
+    assert float(method.perceptual(photo, photo)) == 0
 
 
 def test_content_invariance_is_one_direction_with_shared_encoders():
