@@ -65,14 +65,13 @@ def _open(
     _, cls = TRANSLATORS[name]
     if vgg and "features" not in config.wants:
         raise UsageError(f"{name} has no feature loss, so --vgg is of no use to it; leave it out")
+    maps, said = load_maps(vgg, where, report) if "features" in config.wants else (None, None)
     domains = load_domains(config, sources)
     if not config.epoch:
         config = replace(config, epoch=max(len(domains["photo"]), len(domains["cartoon"])))
     torch.manual_seed(seed)
-    if "features" not in config.wants:
-        return _Opened(cls(config).to(where), domains, None, where)
-    maps, said = load_maps(vgg, where, report)
-    return _Opened(cls(config, maps).to(where), domains, said, where)
+    module = cls(config, maps) if maps else cls(config)
+    return _Opened(module.to(where), domains, said, where)
 
 
 def plan_baseline(

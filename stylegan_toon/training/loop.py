@@ -296,8 +296,7 @@ def _check_finite(
     for name, parameter in method.named_parameters():
         if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
             bad.append(f"the gradient of {name[-40:]}")
-    remedy = "lower the learning rate, or raise R1's weight"
-    raise NotFiniteError(f"{bad[0]} is not finite at step {i}; {last_good(out)}; {remedy}")
+    raise NotFiniteError(f"{bad[0]} is not finite at step {i}; {last_good(out)}; lower the learning rate")
 
 
 @contextmanager
