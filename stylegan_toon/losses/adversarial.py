@@ -52,3 +52,13 @@ def lsgan_d(real: Tensor, fake: Tensor) -> Tensor:
 def lsgan_g(fake: Tensor) -> Tensor:
     """mean (D(G(z)) - 1)^2: the generator's side of lsgan_d."""
     return (fake.float() - 1).square().mean()
+
+
+def lsgan_fake(score: Tensor) -> Tensor:
+    """mean D(x)^2: the discriminator's term for what it is to take for fake; lsgan_g is that for real."""
+    return score.float().square().mean()
+
+
+def logistic_fake(score: Tensor) -> Tensor:
+    """mean softplus(D(x)): the same of the logistic loss, where logistic_g is that for real ones."""
+    return F.softplus(score.float()).mean()

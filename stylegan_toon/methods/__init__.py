@@ -3,7 +3,19 @@
 from typing import Any
 
 from stylegan_toon.methods import freezesg, scratch
-from stylegan_toon.methods.i2i import camgan, cyclegan, ganilla, pix2pix, scgan
+from stylegan_toon.methods.i2i import (
+    animegan,
+    animeganv2,
+    camgan,
+    cartoongan,
+    content_invariant,
+    cyclegan,
+    ganilla,
+    pix2pix,
+    scgan,
+    unit,
+    whitebox,
+)
 from stylegan_toon.methods.translation import TranslationConfig
 
 METHODS = {
@@ -16,4 +28,10 @@ TRANSLATORS: dict[str, tuple[type[TranslationConfig], Any]] = {
     "ganilla": (ganilla.Config, ganilla.Ganilla),
     "camgan": (camgan.Config, camgan.Camgan),
     "scgan": (scgan.Config, scgan.ScGAN),
+    "unit": (unit.Config, unit.Unit),
+    "content-invariant": (content_invariant.Config, content_invariant.ContentInvariant),
+    "cartoongan": (cartoongan.Config, cartoongan.CartoonGAN),
+    "animegan": (animegan.Config, animegan.AnimeGAN),
+    "animeganv2": (animeganv2.Config, animeganv2.AnimeGANv2),
+    "whitebox": (whitebox.Config, whitebox.WhiteBox),
 }

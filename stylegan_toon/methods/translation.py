@@ -18,17 +18,19 @@ class TranslationConfig:
     """Defaults are the papers'; a preset is a set of changes to them.
 
     Class variables: presets, of which "small" is the command line's default; paired, whether photo i belongs
-    to cartoon i; multiple, what size must be a multiple of; wants, what is needed beside photo and cartoon:
-    names in pipelines.domains.MADE for a step, and "features" for the class's second argument.
+    to cartoon i; multiple, what size must be a multiple of; margin, how much larger pictures are than
+    the squares that are cut out of them, by default as CycleGAN's; wants, what is needed beside photo and
+    cartoon: names in pipelines.domains.MADE for a step, and "features" for the class's second argument.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}, "small": {"size": 64}}
     paired: ClassVar[bool] = False
     wants: ClassVar[tuple[str, ...]] = ()
     multiple: ClassVar[int] = 4
+    margin: ClassVar[float] = 286 / 256
 
     size: int = 256  # of the squares that are trained on
-    load_size: int = 0  # of the pictures that they are cut out of; 0 is 286/256 of size, as CycleGAN's
+    load_size: int = 0  # of the pictures that they are cut out of; 0 is margin times size
     batch: int = 1
     epoch: int = 0  # pictures in an epoch; 0 is the number in the larger set
 
@@ -48,12 +50,19 @@ class TranslationConfig:
     @property
     def loaded(self) -> int:
         """The edge of the pictures in memory."""
-        return self.load_size or round(self.size * 286 / 256)
+        return self.load_size or round(self.size * self.margin)
 
     @property
     def steps(self) -> int:
         """How long the schedule is, in steps of a batch."""
         raise NotImplementedError
+
+
+def at_least_one(config: TranslationConfig, *names: str) -> None:
+    """Raises: ValueError for the first of these settings that is below 1."""
+    for name in names:
+        if (value := getattr(config, name)) < 1:
+            raise ValueError(f"{name}={value}: wanted 1 or more")
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,12 @@ from torch import nn
 from stylegan_toon.checkpoint import format
 from stylegan_toon.checkpoint.format import Checkpoint, read_regular
 from stylegan_toon.checkpoint.importers import torch_file
+from stylegan_toon.checkpoint.importers.animeganv2 import from_animeganv2
+from stylegan_toon.checkpoint.importers.cartoongan import from_cartoongan
 from stylegan_toon.checkpoint.importers.cyclegan import from_cyclegan
 from stylegan_toon.checkpoint.importers.ganilla import from_ganilla
 from stylegan_toon.checkpoint.importers.pix2pix import from_pix2pix
+from stylegan_toon.checkpoint.importers.unit import from_unit
 from stylegan_toon.config import from_json, to_json
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
@@ -31,6 +34,9 @@ ORIGINALS: Mapping[str, Callable[[Mapping[str, Any]], Checkpoint]] = {
     "cyclegan": from_cyclegan,
     "pix2pix": from_pix2pix,
     "ganilla": from_ganilla,
+    "unit": from_unit,
+    "cartoongan": from_cartoongan,
+    "animeganv2": from_animeganv2,
 }
 MOST = 1024  # px of the longer edge that a network sees
 

@@ -1,0 +1,88 @@
+"""The guided filter against a float64 loop over windows; superpixels on cases worked by hand."""
+
+import numpy as np
+import torch
+
+from stylegan_toon.data import load_pictures
+from stylegan_toon.nn.guided import box_mean, guided_filter
+from stylegan_toon.nn.superpixel import lab, means, superpixels
+
+
+def slow_guided(guide, x, radius, eps):
+    """One channel: a least-squares line in every window, averaged over the windows of a pixel."""
+    height, width = x.shape
+
+    def window(i, j):
+        return slice(max(i - radius, 0), i + radius + 1), slice(max(j - radius, 0), j + radius + 1)
+
+    lines = np.zeros((2, height, width))
+    for i in range(height):
+        for j in range(width):
+            g, p = guide[window(i, j)].ravel(), x[window(i, j)].ravel()
+            a = ((g - g.mean()) * (p - p.mean())).mean() / (g.var() + eps)
+            lines[:, i, j] = a, p.mean() - a * g.mean()
+    out = np.zeros((height, width))
+    for i in range(height):
+        for j in range(width):
+            a, b = lines[(slice(None), *window(i, j))].mean((1, 2))
+            out[i, j] = a * guide[i, j] + b
+    return out
+
+
+def test_the_guided_filter_fits_a_line_in_every_window():
+    guide, x = torch.rand(2, 2, 2, 7, 9, dtype=torch.float64).unbind(0)
+    found = guided_filter(guide, x, 2, 0.01).numpy()
+    for n in range(2):
+        for c in range(2):
+            wanted = slow_guided(guide[n, c].numpy(), x[n, c].numpy(), 2, 0.01)
+            assert np.abs(found[n, c] - wanted).max() < 1e-12
+
+
+def test_a_picture_along_itself_stays_without_eps_and_is_a_mean_with_much():
+    x = torch.rand(1, 3, 12, 12, dtype=torch.float64)
+    assert (guided_filter(x, x, 1, 0.0) - x).abs().max() < 1e-9
+    assert (guided_filter(x, x, 1, 1e9) - box_mean(box_mean(x, 1), 1)).abs().max() < 1e-6
+
+
+def test_the_filter_has_the_gradient_of_its_formula():
+    guide, x = torch.rand(2, 1, 1, 4, 5, dtype=torch.float64).requires_grad_(True).unbind(0)
+    assert torch.autograd.gradcheck(lambda g, y: guided_filter(g, y, 1, 0.1), (guide, x))
+
+
+def test_lab_of_the_primaries():
+    # CIE L*a*b* of sRGB white, red, green, blue, black, as tables give them
+    colours = torch.tensor([[1.0, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]).T[None, :, :, None]
+    wanted = [[100, 0, 0], [53.24, 80.09, 67.20], [87.73, -86.18, 83.18], [32.30, 79.19, -107.86], [0, 0, 0]]
+    assert (lab(colours)[0, :, :, 0].T - torch.tensor(wanted)).abs().max() < 0.02
+
+
+def test_means_are_those_of_a_loop():
+    values, label = torch.rand(2, 3, 10), torch.randint(4, (2, 10))
+    found = means(values, label, 5)
+    for n in range(2):
+        for k in range(5):
+            inside = values[n][:, label[n] == k]
+            wanted = inside.mean(1) if inside.numel() else torch.zeros(3)
+            assert torch.allclose(found[n, :, k], wanted)
+
+
+def test_flat_regions_off_the_grid_keep_their_colours():
+    x = torch.full((1, 3, 32, 32), -0.8)
+    x[:, 0, 5:27, 9:21] = 0.9  # borders where no border of the grid is
+    x[:, 2, :, 25:] = 0.7
+    assert (superpixels(x, 64) - x).abs().max() < 1e-6
+
+
+def test_superpixels_are_few_colours_near_the_picture_and_keep_its_mean():
+    x = load_pictures(["tests/fixtures/faces16.zip"], 48)[:2].float() / 127.5 - 1
+    flat = superpixels(x, 64)
+    for found, wanted in zip(flat, x, strict=True):
+        colours = len(found.flatten(1).T.unique(dim=0))
+        assert 40 < colours <= 64
+        assert (found.mean((1, 2)) - wanted.mean((1, 2))).abs().max() < 1e-5
+        squares = wanted.reshape(3, 8, 6, 8, 6).mean((2, 4))  # 64 of them
+        grid = squares.repeat_interleave(6, 1).repeat_interleave(6, 2)
+        assert (found - wanted).square().mean() < 0.7 * (grid - wanted).square().mean()
+    fewer = superpixels(x, 25)
+    assert (fewer - x).square().mean() > (flat - x).square().mean()
+    assert torch.equal(superpixels(x[:1], 64), flat[:1])  # a picture does not depend on its batch
