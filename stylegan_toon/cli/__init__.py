@@ -33,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "stylegan_toon.cli.train_encoder:train_encoder",
         "Train the encoder that turns photos into latent codes.",
     ),
+    "train-upscaler": (
+        "stylegan_toon.cli.train_upscaler:train_upscaler",
+        "Train the network that enlarges cartoons.",
+    ),
     "digest": ("stylegan_toon.cli.digest:digest", "Print the digest of a run's last state."),
     "evaluate": ("stylegan_toon.cli.evaluate:evaluate", "Measure a generator: faces, KID, copies, identity."),
     "blends": ("stylegan_toon.cli.blends:blends", "Measure a style at every blend."),
