@@ -56,7 +56,8 @@ def main() -> None:
             plain = [p.resize((given.size,) * 2, Image.Resampling.LANCZOS) for p in small]
             learnt = [by_network(network, p, given.size) for p in small]
             found[name][f"x{factor}"] = {
-                way: figures(made, pictures, spaces) for way, made in (("lanczos", plain), ("network", learnt))
+                way: figures(made, pictures, spaces)
+                for way, made in (("lanczos", plain), ("network", learnt))
             }
     out["sources"] = found
     out["milliseconds"] = round(1000 * seconds(network, given.repeats), 1)

@@ -17,36 +17,21 @@ from stylegan_toon.cli.training import make_run, run_options
 @click.option("--start", metavar="NAME|RUN|FILE", help="Go on from an upscaler.")
 @click.option("--out", required=True, type=click.Path(), help="The run folder.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.0005, show_default=True)
-@click.option(
-    "--patch", type=click.IntRange(32), default=96, show_default=True, help="Edge of the cuts, even."
-)
+@click.option("--patch", type=click.IntRange(32), default=96, show_default=True, help="Edge of the cuts.")
 @weight("step", 1.0, "the steps between neighbouring pixels")
-@weight("adversarial", 0.01, "the judge of patches")
-@click.option(
-    "--adversarial-from",
-    type=click.IntRange(0),
-    default=2000,
-    show_default=True,
-    help="The judge's first step.",
-)
-@run_options(steps=3600, look=400)
+@run_options(steps=3000, look=300)
 def train_upscaler(
     common: Common, data: tuple[str, ...], start: str | None, out: str, **options: Any
 ) -> None:
     """Train the network that doubles cartoons, on the pictures of DATA at their own sizes.
 
     A step takes cuts of --batch pictures, shrunk by up to 3, and what random filters, softness and noise make
-    of them at half the size. toonify applies the network twice where a face is larger than the model.
+    of them at half the size and at a quarter. toonify applies the network twice where a face is larger than the model.
     """
     from stylegan_toon.methods.upscale import Config
     from stylegan_toon.pipelines.train_upscaler import train_upscaler as train
 
-    names = ("batch", "patch", "lr", "adversarial_from")
-    method = Config(
-        **{name: options[name] for name in names},
-        step_weight=options["step"],
-        adversarial_weight=options["adversarial"],
-    )
+    method = Config(options["batch"], options["patch"], options["lr"], options["step"])
     run = make_run(common, out, options)
     folder = train(data, run, method, start, options["exclude"], options["mirror"], common.device)
     common.result(folder / "last.upscaler.safetensors")

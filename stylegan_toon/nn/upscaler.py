@@ -1,11 +1,10 @@
-"""A small network that doubles pictures, and the one that judges its patches while it is trained."""
+"""A small network that doubles pictures, and is applied twice for four times."""
 
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 MOST = 4  # how many times larger a picture is made at most: the network is applied twice
 
@@ -49,8 +48,8 @@ class Upscaler(nn.Module):
         self.head = nn.Conv2d(12, config.width, 3, padding=1)
         self.blocks = nn.Sequential(*(Block(config.width) for _ in range(config.blocks)))
         self.tail = nn.Conv2d(config.width, 48, 3, padding=1)
-        nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)
+        for parameter in self.tail.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, 3, H, W] in [-1, 1], any size -> [N, 3, 2 H, 2 W], not clamped."""
@@ -60,29 +59,6 @@ class Upscaler(nn.Module):
         y = F.pixel_shuffle(self.tail(self.blocks(self.head(y))), 4)
         plain = F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False)
         return plain + y[:, :, : 2 * height, : 2 * width]
-
-
-class PatchJudge(nn.Module):
-    """Pictures -> a score for every patch of 26 pixels, four pixels apart; spectrally normalised.
-
-    Source: PatchGAN, Isola et al. 2017, arXiv 1611.07004; Miyato et al. 2018, arXiv 1802.05957.
-    """
-
-    def __init__(self, width: int = 24):
-        super().__init__()
-        wide = 2 * width
-        shapes = ((3, width, 4, 2), (width, wide, 4, 2), (wide, wide, 3, 1))
-        self.convs = nn.ModuleList(
-            spectral_norm(nn.Conv2d(n_in, n_out, kernel, stride, 1)) for n_in, n_out, kernel, stride in shapes
-        )
-        self.score = spectral_norm(nn.Conv2d(wide, 1, 3, padding=1, bias=False))  # pairs would cancel a bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, 3, H, W] -> scores [N, 1, H / 4, W / 4]."""
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), 0.2)
-        score: Tensor = self.score(x)
-        return score
 
 
 def enlarge(network: Upscaler, pictures: Tensor, edge: float) -> Tensor:

@@ -37,8 +37,8 @@ def train_upscaler(
         start: an upscaler to go on from, and whose shape is taken.
     Raises: UsageError, InputError, ModelError, and those of training.loop.train.
     """
-    if method.patch % 2 or method.patch < 32:
-        raise UsageError(f"--patch {method.patch} cannot be halved well; give an even number from 32 up")
+    if method.patch % 4 or method.patch < 32:
+        raise UsageError(f"--patch {method.patch} cannot be halved twice; give a multiple of 4 from 32 up")
     where = choose_device(device)
     torch.manual_seed(run.seed)
     network = Upscaler(Network())
@@ -51,7 +51,7 @@ def train_upscaler(
     cuts = Cuts(pictures, method.patch, method.batch, run.seed, mirror)
     shown = Cuts(pictures, method.patch, 24, run.seed + 1, False).batch(0)
     torch.manual_seed(run.seed)
-    small = module.reduce(shown, len(shown), slice(None)).to(where)
+    small = module.reduce(shown, len(shown)).to(where)
 
     def look(done: int) -> Mapping[str, float]:
         with torch.inference_mode():

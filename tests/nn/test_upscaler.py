@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from stylegan_toon.nn.upscaler import Config, PatchJudge, Upscaler, enlarge
+from stylegan_toon.nn.upscaler import Config, Upscaler, enlarge
 
 
 def bicubic(n: int) -> np.ndarray:
@@ -75,16 +75,6 @@ def test_pictures_are_doubled_until_they_are_large_enough_and_twice_at_most(edge
     for _ in range({1: 0, 2: 1, 4: 2}[factor]):
         wanted = network(wanted).clamp(-1, 1)
     assert made.shape[2] == 16 * factor and torch.equal(made, wanted.detach())
-
-
-def test_the_judge_scores_every_fourth_pixel_by_26_pixels():
-    judge = PatchJudge(4).eval()
-    x = torch.rand(1, 3, 64, 64, requires_grad=True)
-    scores = judge(x)
-    assert scores.shape == (1, 1, 16, 16)
-    scores[0, 0, 8, 8].backward()
-    seen = (x.grad[0].abs().sum(0) > 0).nonzero()
-    assert (seen.max(0).values - seen.min(0).values + 1).tolist() == [26, 26]
 
 
 @pytest.mark.parametrize("config", [{"width": 0}, {"blocks": -1}, {"width": 10**6}, {"blocks": True}])

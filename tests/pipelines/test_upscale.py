@@ -148,7 +148,7 @@ def test_a_file_of_another_shape_than_it_says_is_4(call, folder):
 
 
 def test_it_is_trained_goes_on_and_is_used(call, draw, folder):
-    args = ("train-upscaler", STORYBOOK, "--exclude", "*9.jpg", *TINY, "--adversarial-from", 1)
+    args = ("train-upscaler", STORYBOOK, "--exclude", "*9.jpg", *TINY)
     code, out, err = call(*args, "--out", "run", "--steps", 2, "--json")
     assert code == 0, err
     document = json.loads(out)
@@ -174,7 +174,7 @@ def test_it_is_trained_goes_on_and_is_used(call, draw, folder):
 @pytest.mark.parametrize(
     "options, code, words",
     [
-        (("--patch", 33), 2, "--patch 33 cannot be halved"),
+        (("--patch", 34), 2, "--patch 34 cannot be halved twice"),
         (("--patch", 128), 3, "64x64, smaller than the cuts of 128 px"),
         (("--start", "me.png"), 4, "me.png"),
         (("--start", "plain"), 4, "no upscaler is called 'plain'"),
