@@ -2,16 +2,16 @@
 
     python benchmarks/upscaler.py painted256.zip storybook256.zip avatars/ [--upscale FILE]
 
-Of every source the pictures whose number ends in 9, centred squares of --size (default 256; a picture of another
-size is brought to it). Each is reduced to a half and a quarter (Lanczos, as Pillow does it, 256 levels) and brought
-back to its size by Lanczos and by the network, once or twice. Figures, with 256 levels:
+Of every source the pictures whose number ends in 9, as centred squares of --size (a picture of another size
+is brought to it). Each is reduced to a half and a quarter (Pillow's Lanczos, 256 levels) and brought back to
+its size by Lanczos and by the network, once or twice. Figures, with 256 levels:
 
 - psnr: of the mean squared error over all pictures and channels, in dB.
-- mobileface, untrained: distance to the picture itself in the space of that network's features, as a mean
-  over pictures of |f(made) - f(picture)| / |f(picture)|. MobileFace sees aligned faces at 112 px, the untrained
-  network (features/untrained.py) all of it at full size.
-- average_gradient: mean over pixels of sqrt((dx^2 + dy^2) / 2) of grey levels 0..255 (ITU-R BT.601), dx and dy
-  forward differences. The nearer to that of the pictures themselves, the better; more is ringing or noise.
+- mobileface, untrained: distance to the picture itself in the space of that network's features, the mean over
+  pictures of |f(made) - f(picture)| / |f(picture)|. MobileFace sees aligned faces at 112 px, the untrained
+  network (features/untrained.py) all of the picture at its full size.
+- average_gradient: mean over pixels of sqrt((dx^2 + dy^2) / 2) of grey levels 0..255 (ITU-R BT.601), with
+  forward differences. Near to that of the pictures themselves is good; more is ringing or noise.
 
 milliseconds: of the CPU, of one thread, for one picture from 128 to 512 px, the least of --repeats.
 """

@@ -26,7 +26,8 @@ def train_upscaler(
     """Train the network that doubles cartoons, on the pictures of DATA at their own sizes.
 
     A step takes cuts of --batch pictures, shrunk by up to 3, and what random filters, softness and noise make
-    of them at half the size and at a quarter. toonify applies the network twice where a face is larger than the model.
+    of them at half the size and at a quarter. toonify applies the network once or twice to faces larger than
+    the model.
     """
     from stylegan_toon.methods.upscale import Config
     from stylegan_toon.pipelines.train_upscaler import train_upscaler as train

@@ -1,10 +1,10 @@
 """Training the upscaler on pictures and their own reductions.
 
-L1 of pixels and of the steps between neighbours. Half of the pictures are reduced twice and enlarged twice, as a
-large face will be: a network that only learnt to double takes what it made itself for a blurred picture, and
-sharpens it until it rings. Reductions are drawn anew in every step: the small pictures that a generator draws
-are softer, or more jagged, than any one filter makes them.
-Source: Lim et al. 2017, arXiv 1707.02921; varied reductions as in Zhang et al. 2021 (BSRGAN), arXiv 2103.14006.
+L1 of pixels and of the steps between neighbours. Half of the pictures are reduced twice and enlarged twice,
+as a large face will be: a network that only learnt to double takes what it made itself for a blurred picture,
+and sharpens it until it rings. Reductions are drawn anew in every step: the small pictures that a generator
+draws are softer, or more jagged, than any one filter makes them.
+Source: Lim et al. 2017, arXiv 1707.02921; varied reductions as in Zhang et al. 2021, arXiv 2103.14006.
 """
 
 from collections.abc import Mapping
@@ -99,8 +99,8 @@ def reductions(count: int, blur: float) -> Tensor:
     """[count, TAPS] float32, each of sum 1: filters that halve, drawn at random.
 
     s * sharp + (1 - s) * soft with a box, triangle or Lanczos filter and a Gaussian of 0.25 to blur small
-    pixels. s is 0 for a quarter and up to 1.6 for the others: above 1 edges get halos, as those that a generator
-    draws may have, and the network is to take them away.
+    pixels. s is 0 for a quarter, up to 1.6 for the others: above 1 edges get halos, as a generator may draw
+    them, and the network is to take them away.
     """
     x = (torch.arange(TAPS) - (TAPS - 1) / 2) / 2  # in small pixels
     box, triangle = (x.abs() < 0.5).float(), (1 - x.abs()).clamp(min=0)
