@@ -31,7 +31,7 @@ class Config:
     patch: int = 96  # edge of the large pictures' cuts
     lr: float = 0.0005
     step_weight: float = 1.0
-    blur: float = 0.5  # the largest deviation of a Gaussian reduction, in small pixels
+    blur: float = 0.75  # the largest deviation of a Gaussian reduction, in small pixels
     noise: float = 0.02  # the largest deviation of the noise, of a range of 2
     ema: float = 0.998
 
@@ -99,7 +99,7 @@ def reductions(count: int, blur: float) -> Tensor:
     """[count, TAPS] float32, each of sum 1: filters that halve, drawn at random.
 
     s * sharp + (1 - s) * soft with a box, triangle or Lanczos filter and a Gaussian of 0.25 to blur small
-    pixels. s is 0 for a quarter, up to 1.6 for the others: above 1 edges get halos, as a generator may draw
+    pixels. s is 0 for a quarter, up to 1.3 for the others: above 1 edges get halos, as a generator may draw
     them, and the network is to take them away.
     """
     x = (torch.arange(TAPS) - (TAPS - 1) / 2) / 2  # in small pixels
@@ -108,7 +108,7 @@ def reductions(count: int, blur: float) -> Tensor:
     sharp = torch.stack([box, triangle, lanczos])[torch.randint(3, (count,))]
     deviation = 0.25 + (blur - 0.25) * torch.rand(count, 1)
     soft = torch.exp(-((x / deviation).square()) / 2)
-    share = (torch.rand(count, 1) * 2.2 - 0.6).clamp(min=0)
+    share = (torch.rand(count, 1) * 1.8 - 0.5).clamp(min=0)
     sharp, soft = (kernel / kernel.sum(1, keepdim=True) for kernel in (sharp, soft))
     return share * sharp + (1 - share) * soft
 
