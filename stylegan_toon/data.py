@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylegan_toon.archives import pictures
 from stylegan_toon.errors import InputError, shown
-from stylegan_toon.images import SUFFIXES, read_image
+from stylegan_toon.images import SUFFIXES, read_image, to_tensor
 
 
 def centred(picture: Image.Image, size: int) -> Image.Image:
@@ -86,12 +86,32 @@ def load_pictures(
     exclude: Sequence[str] = (),
     see: Callable[[bytes, Image.Image], None] = lambda data, picture: None,
 ) -> Tensor:
-    """All pictures of the sources, [N, 3, size, size] uint8, those of a source in the order of their names.
+    """All pictures of the sources, [N, 3, size, size] uint8, as read_pictures orders them.
+
+    Args:
+        sources, exclude: as read_pictures.
+        see: is shown every file's bytes and the RGB picture in them, before it is brought to size.
+    Raises: as read_pictures.
+    """
+
+    def make(name: str, data: bytes, picture: Image.Image) -> np.ndarray:
+        see(data, picture)
+        return np.asarray(centred(picture, size)).transpose(2, 0, 1)
+
+    return torch.from_numpy(np.stack(read_pictures(sources, make, exclude)))
+
+
+def read_pictures(
+    sources: Sequence[str | Path],
+    make: Callable[[str, bytes, Image.Image], np.ndarray],
+    exclude: Sequence[str] = (),
+) -> list[np.ndarray]:
+    """What make makes of all pictures of the sources, those of a source in the order of their names.
 
     Args:
         sources: folders and archives, as archives.pictures reads them.
+        make: is given a picture's name, its file's bytes and the RGB picture in them.
         exclude: as leaves_out takes it.
-        see: is shown every file's bytes and the RGB picture in them, before it is brought to size.
     Raises: InputError if a source cannot be read, a picture is broken, or nothing is left.
     """
     left_out = leaves_out(exclude)
@@ -109,15 +129,32 @@ def load_pictures(
                 raise InputError(
                     f"{shown(source, 40)}: {name} is not a readable picture; leave it out by --exclude {name}"
                 ) from None
-            see(data, picture)
-            found.append((name, np.asarray(centred(picture, size)).transpose(2, 0, 1)))
+            found.append((name, make(name, data, picture)))
         out += [array for _, array in sorted(found, key=lambda pair: pair[0])]
     if not out:
         raise InputError(
             f"{shown(', '.join(map(str, sources)))}: no pictures; wanted a folder, ZIP or TAR with "
             f"{', '.join(sorted(SUFFIXES)[:6])} ..."
         )
-    return torch.from_numpy(np.stack(out))
+    return out
+
+
+def load_large(sources: Sequence[str | Path], least: int, exclude: Sequence[str] = ()) -> list[np.ndarray]:
+    """All pictures of the sources at their own size, uint8 [H, W, 3]; sources and exclude as read_pictures.
+
+    Raises: InputError, also for a picture with an edge below least.
+    """
+
+    def make(name: str, data: bytes, picture: Image.Image) -> np.ndarray:
+        if min(picture.size) < least:
+            name = shown(name, 60)
+            raise InputError(
+                f"{name} is {picture.width}x{picture.height}, smaller than the cuts of {least} px; "
+                f"leave it out by --exclude {name}"
+            )
+        return np.asarray(picture)
+
+    return read_pictures(sources, make, exclude)
 
 
 class Sampler:
@@ -135,10 +172,7 @@ class Sampler:
 
     def indices(self, i: int) -> list[int]:
         """The pictures of batch i: each epoch is a new permutation, and batches run on over its end."""
-        n = len(self.pictures)
-        places = range(i * self.size, (i + 1) * self.size)
-        orders = {e: self._order(e) for e in {p // n for p in places}}
-        return [int(orders[p // n][p % n]) for p in places]
+        return shuffled(len(self.pictures), self.size, self.seed, i)
 
     def batch(self, i: int) -> Tensor:
         """[batch, 3, H, W] float32 in [-1, 1]."""
@@ -152,5 +186,34 @@ class Sampler:
             x = torch.where(torch.from_numpy(coin)[:, None, None, None], x.flip(3), x)
         return x.float() / 127.5 - 1
 
-    def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.pictures))
+
+class Cuts:
+    """Endless batches of square cuts of pictures of any size; batch i depends on (seed, i) alone."""
+
+    MOST = 3  # times the cut's edge that a place is wide at most, before it is shrunk to it
+
+    def __init__(self, pictures: Sequence[np.ndarray], edge: int, batch: int, seed: int, mirror: bool = True):
+        """pictures: uint8 [H, W, 3], no edge below edge. mirror: as Sampler."""
+        self.pictures, self.edge, self.size, self.seed, self.mirror = pictures, edge, batch, seed, mirror
+
+    def batch(self, i: int) -> Tensor:
+        """[batch, 3, edge, edge] float32 in [-1, 1]: places of all sizes, shrunk with antialiasing."""
+        draw = np.random.default_rng([self.seed, i, 2])
+        chosen = shuffled(len(self.pictures), self.size, self.seed, i)
+        return torch.cat([self._cut(self.pictures[k], draw) for k in chosen])
+
+    def _cut(self, picture: np.ndarray, draw: np.random.Generator) -> Tensor:
+        height, width = picture.shape[:2]
+        most = min(height, width, self.MOST * self.edge)
+        side = round(self.edge * (most / self.edge) ** draw.random())
+        top, left = (int(draw.integers(length - side + 1)) for length in (height, width))
+        place = Image.fromarray(picture[top : top + side, left : left + side])
+        x = to_tensor(place.resize((self.edge, self.edge), Image.Resampling.LANCZOS))
+        return x.flip(3) if self.mirror and draw.random() < 0.5 else x
+
+
+def shuffled(n: int, batch: int, seed: int, i: int) -> list[int]:
+    """Batch i of n things: each epoch is a new permutation, and batches run on over its end."""
+    places = range(i * batch, (i + 1) * batch)
+    orders = {e: np.random.default_rng([seed, e]).permutation(n) for e in {p // n for p in places}}
+    return [int(orders[p // n][p % n]) for p in places]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stylegan_toon.data import Sampler, load_pairs, load_pictures
+from stylegan_toon.data import Cuts, Sampler, load_large, load_pairs, load_pictures
 from stylegan_toon.errors import InputError
 from tests.hostile.pictures import GREEN, RED, exif, linear_profile, quarters
 
@@ -162,3 +162,34 @@ def test_half_a_pair_is_named(pairs, tmp_path):
         z.writestr("photo/00000.png", b"nothing")
     with pytest.raises(InputError, match=r"photo/00000\.png is not a readable picture"):
         load_pairs(tmp_path / "bad.zip", 4)
+
+
+def test_large_pictures_keep_their_sizes_and_small_ones_are_named(tmp_path):
+    for name, size in (("b", (40, 30)), ("a", (20, 25))):
+        (tmp_path / f"{name}.png").write_bytes(picture(len(name), size))
+    assert [p.shape for p in load_large([tmp_path], 20)] == [(25, 20, 3), (30, 40, 3)]
+    with pytest.raises(InputError, match=r"a.png is 20x25, smaller than the cuts of 22 px.*--exclude a.png"):
+        load_large([tmp_path], 22)
+    assert len(load_large([tmp_path], 22, ["a.png"])) == 1
+
+
+def test_a_batch_of_cuts_depends_on_seed_and_step_alone_and_shows_every_picture():
+    pictures = [np.full((16 + i, 24, 3), 20 * i, np.uint8) for i in range(12)]
+    a, b = Cuts(pictures, 8, 5, seed=7), Cuts(pictures, 8, 5, seed=7)
+    drawn = torch.cat([a.batch(i) for i in range(12)])
+    assert drawn.shape == (60, 3, 8, 8) and torch.equal(b.batch(4), drawn[20:25])
+    found = ((drawn[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
+    assert all(sorted(found[i : i + 12]) == [20 * k for k in range(12)] for i in range(0, 60, 12))
+    assert not torch.equal(b.batch(4), Cuts(pictures, 8, 5, seed=8).batch(4))
+
+
+def test_cuts_are_places_of_all_sizes_up_to_three_times_their_edge():
+    ramp = np.repeat(np.arange(120, dtype=np.uint8)[None, :, None], 120, 0).repeat(3, 2)
+    batch = (Cuts([ramp], 16, 300, seed=1).batch(0) + 1) * 127.5
+    step = (
+        batch[:, 0, 8, 9] - batch[:, 0, 8, 6]
+    ) / 3  # how much a pixel covers; below 0 where it is mirrored
+    assert 0.4 < float((step < 0).float().mean()) < 0.6
+    assert 0.9 < float(step.abs().min()) < 1.2 and 2.7 < float(step.abs().max()) < 3.3
+    whole = Cuts([ramp[:16, :16]], 16, 2, seed=1, mirror=False).batch(0)
+    assert torch.equal(((whole[0] + 1) * 127.5).round()[0, 0], torch.arange(16.0))

@@ -38,7 +38,8 @@ CODES = {dtype: code for code, dtype in DTYPES.items()}
 class Checkpoint:
     """What one file holds.
 
-    kind is "generator", "discriminator", "encoder", "train-state" ...; config and meta hold JSON values.
+    kind is "generator", "discriminator", "encoder", "upscaler", "train-state" ...; config and meta hold JSON
+    values.
     """
 
     kind: str

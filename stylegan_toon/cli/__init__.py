@@ -34,6 +34,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Train the encoder that turns photos into latent codes.",
     ),
     "baseline": ("stylegan_toon.cli.baseline:baseline", "Train and run other methods, to compare with."),
+    "train-upscaler": (
+        "stylegan_toon.cli.train_upscaler:train_upscaler",
+        "Train the network that enlarges cartoons.",
+    ),
     "digest": ("stylegan_toon.cli.digest:digest", "Print the digest of a run's last state."),
     "evaluate": ("stylegan_toon.cli.evaluate:evaluate", "Measure a generator: faces, KID, copies, identity."),
     "blends": ("stylegan_toon.cli.blends:blends", "Measure a style at every blend."),

@@ -56,6 +56,13 @@ class Faces(click.ParamType):
 @detector_options
 @click.option("--size", type=click.IntRange(16, 4096), metavar="N", help="Edge of the crop (--crop-only).")
 @click.option("--crop-only", is_flag=True, help="Save the cartoon face alone, not put back into the photo.")
+@click.option(
+    "--upscale",
+    default="auto",
+    show_default=True,
+    metavar="auto|none|FILE",
+    help="How faces larger than the model are enlarged: by the network that ships, plainly, or by your own.",
+)
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Photos at a time.")
 @click.option("--exact", is_flag=True, help="The same bytes on every machine; up to 4 times slower.")
 @click.option("--metadata/--no-metadata", default=True, help="Write into every PNG how it was made, or not.")

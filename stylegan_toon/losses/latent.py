@@ -42,3 +42,12 @@ def feature_l1(a: Sequence[Tensor], b: Sequence[Tensor], sizes: Tensor | None = 
 def feature_sizes(features: Sequence[Tensor]) -> Tensor:
     """[layers], the mean absolute value of each feature map, without a graph."""
     return torch.stack([y.detach().float().abs().mean() for y in features])
+
+
+def step_l1(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference of the steps between neighbouring pixels, across and down, averaged.
+
+    a, b: [N, C, H, W] of at least 2 x 2. Returns a scalar: 0 for pictures that differ by a constant.
+    """
+    gap = a - b
+    return (gap.diff(dim=3).abs().mean() + gap.diff(dim=2).abs().mean()) / 2

@@ -19,12 +19,18 @@ from stylegan_toon.pipelines.models import read_model, sibling
 from stylegan_toon.stylegan2.adapters import KIND as STYLE
 from stylegan_toon.stylegan2.adapters import read_style
 from stylegan_toon.stylegan2.edits import MAPPER, parentage
-from stylegan_toon.stylegan2.files import build_discriminator, build_encoder, build_generator
+from stylegan_toon.stylegan2.files import (
+    build_discriminator,
+    build_encoder,
+    build_generator,
+    build_upscaler,
+)
 from stylegan_toon.stylegan2.mapper import build_mapper
 
 BUILD: dict[str, Callable[[Checkpoint], object]] = {
     "generator": build_generator, "generator_raw": build_generator, "discriminator": build_discriminator,
     "encoder": build_encoder, STYLE: read_style, MAPPER: build_mapper, CLIP: build_clip,
+    "upscaler": build_upscaler,
 }  # fmt: skip
 LAYOUTS = {"stylegan-toon": ".safetensors", "style": ".safetensors", "rosinality": ".pt", "clip": ".pt"}
 

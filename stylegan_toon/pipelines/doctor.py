@@ -23,6 +23,7 @@ from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.errors import ToonError
 from stylegan_toon.faces import insightface
 from stylegan_toon.paths import pretrained_dirs
+from stylegan_toon.pipelines.models import UPSCALER, pretrained
 
 TORCH_FLOOR = (2, 10)
 CPU_WHEELS = "--index-url https://download.pytorch.org/whl/cpu"
@@ -54,6 +55,7 @@ def examine(device: str = "auto") -> dict[str, Any]:
         },
         "kernels": _kernels(chosen),
         "models": [_model(path) for folder in pretrained_dirs() for path in _model_files(folder)],
+        "upscaler": _text(pretrained("upscaler").get(UPSCALER)),
         "insightface_models": {
             "detection": _text(insightface.model_file("detection")),
             "recognition": _text(insightface.model_file("recognition")),
@@ -77,6 +79,8 @@ def as_text(report: dict[str, Any]) -> list[str]:
     lines += [f"{'model':<14}{_model_line(model)}" for model in report["models"]]
     if not report["models"]:
         lines.append(f"{'model':<14}none found; pretrained/ is empty or was not installed")
+    plain = f"{UPSCALER} is not here: faces larger than the model are enlarged plainly"
+    lines.append(f"{'upscaler':<14}{report['upscaler'] or plain}")
     lines += [f"{name:<14}{_part_line(part)}" for name, part in report["parts"].items()]
     found = report["insightface_models"]
     for task in ("detection", "recognition"):

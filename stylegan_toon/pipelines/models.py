@@ -16,14 +16,22 @@ from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.device import CHOICES, choose_device
 from stylegan_toon.errors import ModelError, shown
 from stylegan_toon.metadata import told
-from stylegan_toon.paths import pretrained_dirs
+from stylegan_toon.nn.upscaler import Upscaler
+from stylegan_toon.paths import pretrained_dirs, pretrained_file
 from stylegan_toon.pipelines import catalogue
 from stylegan_toon.stylegan2.adapters import KIND, Style, is_plain, merge, read_style, weights_digest
 from stylegan_toon.stylegan2.discriminator import Discriminator
-from stylegan_toon.stylegan2.files import AnyEncoder, build_discriminator, build_encoder, build_generator
+from stylegan_toon.stylegan2.files import (
+    AnyEncoder,
+    build_discriminator,
+    build_encoder,
+    build_generator,
+    build_upscaler,
+)
 from stylegan_toon.stylegan2.generator import Generator
 
 RUNS = Path("runs")  # below the working folder
+UPSCALER = "upscale-x4"  # in pretrained/, without a kind in its file's name
 Net = TypeVar("Net", bound=nn.Module)
 
 
@@ -48,6 +56,11 @@ def load_discriminator(name_or_file: str | Path, device: str | torch.device = "c
 def load_encoder(name_or_file: str | Path, device: str | torch.device = "cpu") -> AnyEncoder:
     """As load_generator; X.encoder.safetensors is found beside a generator X.safetensors."""
     return load_network(name_or_file, "encoder", build_encoder, device)[0]
+
+
+def load_upscaler(name_or_file: str | Path, device: str | torch.device = "cpu") -> Upscaler:
+    """As load_generator; of a run last.upscaler.safetensors."""
+    return load_network(name_or_file, "upscaler", build_upscaler, device)[0]
 
 
 def check_encoder(encoder: AnyEncoder, generator: Generator) -> None:
@@ -145,7 +158,7 @@ def find_model(name_or_file: str | Path, what: str = "generator") -> Path:
     Args:
         name_or_file: a file; a run, by its folder or its name in runs/; or a name in pretrained/, with its
             size (faces-128) or without, which takes the largest (faces); or what `models get` fetched.
-        what: "generator", "discriminator", "encoder".
+        what: "generator", "discriminator", "encoder", "upscaler".
     Raises: ModelError naming those that are known.
     """
     name, path = str(name_or_file), Path(name_or_file)
@@ -184,6 +197,8 @@ def pretrained(what: str = "generator") -> dict[str, Path]:
         for kind in kinds:
             for file in sorted(folder.glob(f"*.{kind}.safetensors")):
                 files.setdefault(file.name.removesuffix(f".{kind}.safetensors"), file)
+    if what == "upscaler" and (found := pretrained_file(f"{UPSCALER}.safetensors")):
+        files.setdefault(UPSCALER, found)
     for full in sorted(files):
         if (match := re.fullmatch(r"(.+)-(\d{1,6})", full)) and int(match[2]) > sizes.get(match[1], 0):
             sizes[match[1]] = int(match[2])

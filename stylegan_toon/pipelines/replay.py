@@ -12,6 +12,7 @@ from stylegan_toon import __version__
 from stylegan_toon.config import from_json
 from stylegan_toon.errors import InputError, ModelError, ToonError, shown
 from stylegan_toon.exact import double
+from stylegan_toon.faces.align import side
 from stylegan_toon.faces.detect import select_faces
 from stylegan_toon.images import load_image, save_png, to_uint8
 from stylegan_toon.metadata import chunks, read, sha256
@@ -210,7 +211,10 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
     encoder, used = None, note.get("models", dict)
     if "encoder" in used and note.entry("models", "encoder")[0] != note.entry("models", "source")[0]:
         encoder = note.model("encoder", folders, what="encoder")
-    toonifier = Toonifier(style, source, recipe, device, exact=exact, detector=detector, encoder=encoder)
+    upscale = note.model("upscaler", folders, what="upscaler") if "upscaler" in used else "none"
+    toonifier = Toonifier(
+        style, source, recipe, device, exact=exact, detector=detector, encoder=encoder, upscale=upscale
+    )
     if "photo" not in note.about:
         return to_uint8(toonifier.pairs(seed)[None])[0]
     path, steps = note.input("photo", photo), note.count("refine_steps")
@@ -231,6 +235,8 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
             raise ModelError(f"{shown(note.file, 40)} was made with another {role}, {called[:40]} "
                              f"(SHA-256 {digest[:12]}); the one here is {entry['file'][:40]}")  # fmt: skip
     if not crop:
-        return whole(opened, faces, cartoons, exact)
+        edges = [side(face.points) for face in faces]
+        return whole(opened, faces, toonifier.enlarged(cartoons, edges), exact)
     size = None if note.about.get("size") is None else note.count("size", 16)
-    return np.asarray(picture(cartoons[crop - 1], size))
+    (square,) = toonifier.enlarged(cartoons[crop - 1 : crop], [size or 0])
+    return np.asarray(picture(square, size))

@@ -14,17 +14,19 @@ from torch import Tensor
 from stylegan_toon.config import to_json
 from stylegan_toon.errors import InputError, ModelError, shown
 from stylegan_toon.exact import normal
+from stylegan_toon.faces.align import side
 from stylegan_toon.faces.detect import Face
 from stylegan_toon.faces.paste import paste
 from stylegan_toon.images import grid, list_images, save_png, to_levels, to_uint8
 from stylegan_toon.metadata import chunks, file_entry
 from stylegan_toon.methods.invert import STEPS
+from stylegan_toon.nn.upscaler import Upscaler, enlarge
 from stylegan_toon.pipelines.blend import nothing_changes, other_codes
 from stylegan_toon.pipelines.invert import Inverter, free
-from stylegan_toon.pipelines.models import find_model
+from stylegan_toon.pipelines.models import UPSCALER, find_model, pretrained
 from stylegan_toon.stylegan2.blend import Recipe, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
-from stylegan_toon.stylegan2.files import build_generator
+from stylegan_toon.stylegan2.files import build_generator, build_upscaler
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
 
@@ -54,6 +56,7 @@ class Toonifier(Inverter):
         detector: str = "yunet",
         insightface_root: str | Path | None = None,
         encoder: str | Path | None = None,
+        upscale: str | Path = "none",
     ):
         """Load source, style and encoder, and blend.
 
@@ -61,6 +64,8 @@ class Toonifier(Inverter):
             blend: a recipe, or how many resolutions, from 4x4 up, come from the source; None takes the
                 style's own.
             exact, detector, insightface_root, encoder: as Inverter.
+            upscale: what enlarged() uses: "auto" takes the upscaler that ships, if it is there, "none" none;
+                else a name, run or file.
         Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
         """
         super().__init__(source, device, report, exact, detector, insightface_root, encoder)
@@ -71,6 +76,12 @@ class Toonifier(Inverter):
         if blend is None and (type(own) is not int or not 0 <= own <= most):
             raise ModelError(f"{shown(style)} wants blend {str(own)[:20]}, not 0..{most}; give --blend")
         self.set_blend(own if blend is None else blend)
+        self.upscaler: Upscaler | None = None
+        self.upscaler_entry: dict[str, Any] = {}
+        if upscale != "none" and (upscale != "auto" or pretrained("upscaler")):
+            name = UPSCALER if upscale == "auto" else upscale
+            self.upscaler, *_ = self._open("upscaler", name, "upscaler", build_upscaler)
+            self.upscaler_entry = self.files.pop("upscaler")  # told of only where it was used
         shares = self.recipe.shares(self.source.config.n_resolutions)
         if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
             report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
@@ -86,6 +97,16 @@ class Toonifier(Inverter):
         """Cartoons [N, 3, R, R] of codes, or what another generator of the family draws."""
         with torch.inference_mode():
             return (generator or self.cartoon).synthesis(w_plus, "none")[-1].clamp(-1, 1)
+
+    def enlarged(self, cartoons: Tensor, edges: Sequence[float]) -> list[Tensor]:
+        """Cartoons [N, 3, R, R], each doubled by the upscaler until it has its edge, at most to 4 R.
+
+        Without an upscaler they stay as they are.
+        """
+        if self.upscaler is None:
+            return list(cartoons)
+        pairs = zip(cartoons, edges, strict=True)
+        return [enlarge(self.upscaler, one[None], edge)[0] for one, edge in pairs]
 
     def pairs(self, seed: int, rows: int = 4) -> Tensor:
         """[3, rows * R, 8 * R]: source | cartoon pairs of codes drawn from seed, four a row, psi 0.7."""
@@ -117,6 +138,7 @@ def toonify_files(
     batch: int = 1,
     metadata: bool = True,
     encoder: str | None = None,
+    upscale: str = "auto",
 ) -> Iterator[Result]:
     """Turn the faces of photos (files and folders) into cartoons: a Result a picture or failed photo.
 
@@ -130,14 +152,17 @@ def toonify_files(
         batch: how many photos go through the networks together.
         metadata: write into every picture how it was made.
         encoder: its name or file; None takes the source's.
+        upscale: how faces and crops grow that are larger than the model, as Toonifier.
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is its Result's error.
     """
-    toonifier = Toonifier(style, source, blend, device, report, exact, detector, insightface_root, encoder)
+    finding = (detector, insightface_root)
+    toonifier = Toonifier(style, source, blend, device, report, exact, *finding, encoder, upscale)
     steps = STEPS[refine] if refine_steps is None else refine_steps
 
     def save(path: Path, picture: Any, **more: Any) -> None:
         about = {"command": "toonify", "seed": seed, "blend": to_json(toonifier.recipe), "exact": exact}
-        save_png(path, picture, chunks({**about, "models": toonifier.files, **more}) if metadata else {})
+        about |= {"models": toonifier.files, **more}
+        save_png(path, picture, chunks(about) if metadata else {})
 
     if not photos:
         path = Path(out) / f"{Path(style).stem}-pairs.png"
@@ -160,12 +185,20 @@ def toonify_files(
                 yield Result(file, error=str(one), seconds=(time.perf_counter() - began) / len(group))
                 continue
             photo, found = one
-            notes = [{"box": [round(float(v), 1) for v in f.box], "score": round(f.score, 3)} for f in found]
             base = free(Path(out) / relative.with_suffix(".png"), file, "toon")
             about = {"photo": file_entry(file), "faces": faces, "refine_steps": steps} if metadata else {}
             if metadata and detector != "yunet":
                 about["detector"] = detector
-            squares = next(cartoons)
+            drawn = next(cartoons)
+            edge = drawn.shape[3]
+            edges = [float(size or edge) if crop_only else side(face.points) for face in found]
+            squares = toonifier.enlarged(drawn, edges)
+            notes: list[dict[str, object]] = [
+                {"box": [round(float(v), 1) for v in f.box], "score": round(f.score, 3),
+                 "upscaled": square.shape[2] // edge} for f, square in zip(found, squares, strict=True)
+            ]  # fmt: skip
+            if any(square.shape[2] > edge for square in squares):
+                about["models"] = {**toonifier.files, "upscaler": toonifier.upscaler_entry}
             if crop_only:
                 for i, square in enumerate(squares):
                     path = base if i == 0 else base.with_name(f"{base.stem}-face{i + 1}.png")
@@ -189,9 +222,9 @@ def toon(
     return list(cartoons.split([len(crop) for crop in crops]))
 
 
-def whole(photo: Image.Image, faces: Sequence[Face], cartoons: Tensor, exact: bool) -> np.ndarray:
-    """uint8 [H, W, 3]: the photo with cartoons [N, 3, R, R] over its faces."""
-    pairs = [(a, f.points) for a, f in zip(to_levels(cartoons), faces, strict=True)]
+def whole(photo: Image.Image, faces: Sequence[Face], cartoons: Sequence[Tensor], exact: bool) -> np.ndarray:
+    """uint8 [H, W, 3]: the photo with cartoons, one [3, S, S] a face, over its faces."""
+    pairs = [(to_levels(a[None])[0], f.points) for a, f in zip(cartoons, faces, strict=True)]
     return paste(photo, pairs, exact=exact)[0]
 
 

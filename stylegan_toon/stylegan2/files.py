@@ -12,6 +12,8 @@ from stylegan_toon.config import from_json, to_json
 from stylegan_toon.device import channels_last
 from stylegan_toon.errors import ModelError
 from stylegan_toon.nn.modulated import ModulatedConv2d
+from stylegan_toon.nn.upscaler import Config as UpscalerConfig
+from stylegan_toon.nn.upscaler import Upscaler
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.encoder import Config as EncoderConfig
@@ -73,6 +75,11 @@ def build_encoder(checkpoint: Checkpoint, trainable: bool = False) -> AnyEncoder
     return _build(Encoder, EncoderConfig, "encoder", checkpoint, trainable)
 
 
+def build_upscaler(checkpoint: Checkpoint, trainable: bool = False) -> Upscaler:
+    """The upscaler of a checkpoint; arguments and errors as in build_generator."""
+    return _build(Upscaler, UpscalerConfig, "upscaler", checkpoint, trainable)
+
+
 def generator_checkpoint(
     generator: Generator, meta: Mapping[str, Any] | None = None, half: bool = False
 ) -> Checkpoint:
@@ -93,6 +100,13 @@ def encoder_checkpoint(
 ) -> Checkpoint:
     """As generator_checkpoint."""
     return _checkpoint("encoder", encoder, encoder.state_dict(), meta, half)
+
+
+def upscaler_checkpoint(
+    upscaler: Upscaler, meta: Mapping[str, Any] | None = None, half: bool = False
+) -> Checkpoint:
+    """As generator_checkpoint."""
+    return _checkpoint("upscaler", upscaler, upscaler.state_dict(), meta, half)
 
 
 def _checkpoint(

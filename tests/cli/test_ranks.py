@@ -207,6 +207,15 @@ def test_finetune_and_encode_prepare_look_and_print_once(tmp_path):
     assert [one.code for one in ended] == [2, 2] and len(lines(ended)) == 1
 
 
+def test_an_upscaler_of_two_processes_is_that_of_one(tmp_path):
+    args = ("train-upscaler", FACES, "--patch", 32, "--batch", 3, "--steps", 2, "--device", "cpu", "--quiet")
+    both(*args, "--out", "u2", cwd=tmp_path)
+    done(*args, "--out", "u1", cwd=tmp_path)
+    assert close(losses(tmp_path / "u2"), losses(tmp_path / "u1"))
+    ended = two(*args[:4], "--batch", 1, "--out", "no", cwd=tmp_path)
+    assert [one.code for one in ended] == [2, 2] and len(lines(ended)) == 1
+
+
 @pytest.mark.slow
 def test_what_a_person_sees_of_a_killed_process_under_torchrun(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",

@@ -9,7 +9,7 @@ import torch
 from stylegan_toon.losses.adversarial import logistic_d, logistic_g, relativistic_d, relativistic_g
 from stylegan_toon.losses.correspondence import correspondence_loss
 from stylegan_toon.losses.identity import identity_loss
-from stylegan_toon.losses.latent import feature_l1, offset_loss, pyramid_l1
+from stylegan_toon.losses.latent import feature_l1, offset_loss, pyramid_l1, step_l1
 from stylegan_toon.losses.perceptual import map_distance, unit_maps
 from stylegan_toon.losses.regularize import l2_sp, noise_penalty, path_length_penalty, r1_penalty
 from stylegan_toon.losses.structure import structure_loss
@@ -160,3 +160,13 @@ def test_the_noise_penalty_equals_numpy_and_is_small_for_white_noise():
     waves = torch.ones(1, 1, 32, 32)
     assert float(noise_penalty([waves])) > 1 > 0.2 > float(noise_penalty([torch.randn(1, 1, 32, 32)]))
     assert torch.autograd.gradcheck(lambda x: noise_penalty([x]), (maps[1].requires_grad_(),))
+
+
+def test_the_loss_of_steps_sees_edges_and_no_constant():
+    edge = torch.zeros(1, 1, 2, 3)
+    edge[..., 2] = 1  # two steps of 1 among four across, none among three down
+    assert float(step_l1(edge, torch.zeros_like(edge))) == pytest.approx((2 / 4 + 0) / 2)
+    a, b = np.random.default_rng(0).normal(size=(2, 2, 3, 5, 6))
+    wanted = (np.abs(np.diff(a - b, axis=3)).mean() + np.abs(np.diff(a - b, axis=2)).mean()) / 2
+    for shift in (0.0, 3.0):
+        assert float(step_l1(torch.tensor(a) + shift, torch.tensor(b))) == pytest.approx(wanted, rel=1e-12)
