@@ -297,7 +297,7 @@ def test_edits_and_codes_of_another_generator_are_refused(toon, tmp_path, networ
         (("edit", "x.edit.safetensors", "--style", "other.safetensors"), "plain", "no child of it"),
         (("mix", "--rows", "o.latent.safetensors", "--columns", "1"), "plain", "another; name it"),
         (("edit", "o.latent.safetensors"), "plain", "holds a latent"),
-        (("mix", "--rows", "x.edit.safetensors", "--columns", "1"), "plain", "holds a edit"),
+        (("mix", "--rows", "x.edit.safetensors", "--columns", "1"), "plain", "holds an edit"),
         (("edit", "nothing"), "plain", "nothing is not there"),
     ):
         code, out, err = toon(*args, source=source)
