@@ -13,12 +13,8 @@ mkdir -p pretrained/edits
 for word in sad angry happy; do
     strength=1.75
     [ "$word" != sad ] || strength=1.3 # more washes faces out
-    others=()
-    for other in sad angry happy surprised; do
-        [ "$other" = "$word" ] || others+=(--neutral "a really $other face")
-    done
-    $toon styleclip --text "a really $word face" "${others[@]}" --engine direction --clip clip-faces \
-        --identity mobileface --identity-weight 1.2 --groups coarse,medium --steps 90 --strength $strength --seeds 0-7 --style storybook --style avatar \
+    $toon styleclip --text "a really $word face" --engine direction --clip clip-faces \
+        --identity mobileface --identity-weight 1.2 --steps 90 --strength $strength --seeds 0-7 --style storybook --style avatar \
         --out "$out/$word"
     cp "$out/$word/a-really-$word-face.edit.safetensors" "pretrained/edits/$word.edit.safetensors"
 done

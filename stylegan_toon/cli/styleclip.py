@@ -26,9 +26,8 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.option(
     "--neutral",
     multiple=True,
-    default=["a face"],
-    show_default=True,
-    help='What the text is compared to; repeatable, for a mean; "" takes the plain cosine.',
+    help='What the text is compared to; repeatable, for a mean; "" takes the plain cosine. Default: of an '
+    "expression the others, else 'a face'.",
 )
 @click.option(
     "--steps",
@@ -42,10 +41,9 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.option(
     "--groups",
     "layers",
-    default="all",
-    show_default=True,
     metavar="LIST",
-    help="What may change: coarse, medium, fine, all, or layers as 0-5,8.",
+    help="What may change: coarse, medium, fine, all, or layers as 0-5,8. Default: coarse,medium to learn an "
+    "expression, else all.",
 )
 @faces.chosen_faces
 @faces.source
@@ -111,6 +109,7 @@ def styleclip(common: Common, text: str | None, edit: str | None, **options: Any
     weights = Weights(options.pop("identity_weight"), options.pop("step_weight"))
     names = ("engine", "neutral", "steps", "step", "space", "threshold", "clip", "identity")
     how = {name: options.pop(name) for name in names}
+    how["neutral"] = how["neutral"] or None
     order = None if text is None else Order(text, layers=options["layers"], weights=weights, **how)
     options["faces"] = faces.faces_of(options, common.seed)
     options |= {"device": common.device, "seed": common.seed, "report": common.report}

@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ from stylegan_toon.training.loop import Run, train
 ENGINES = ("mapper", "optimize", "direction")
 STEPS = {"mapper": (350, 2000), "optimize": (60, 200), "direction": (40, 100)}  # on a CPU, on a GPU
 BATCH = 8
-NEUTRAL = ("a face",)
+NEUTRAL = "a face"
+LAYERS = "coarse,medium"  # of an expression: what is finer is colour and texture
 STYLE = "storybook"  # also drawn with, where no style is named and the source is its own
 ROWS = 16  # faces in the grid
 EDITS = "edits"  # the folder of ready edits, in each of pretrained_dirs()
@@ -49,22 +51,33 @@ MOODS = {  # beginnings of words, for each expression that the judge knows
     "fear": "fear|afraid|scared|frighten",
     "disgust": "disgust",
 }
+OTHERS = {
+    "sad": "sad",
+    "angry": "angry",
+    "happy": "happy",
+    "surprise": "surprised",
+}  # a word for each of some
+ADJECTIVE = re.compile(
+    r"\b(?:sad|unhappy|upset|gloomy|crying|depressed|angry|mad|furious|annoyed|grumpy|enraged|happy|smiling|joyful|"
+    r"cheerful|glad|laughing|surprised|shocked|amazed|astonished|startled|afraid|scared|frightened|disgusted)\b"
+)
 
 
 @dataclass(frozen=True)
 class Order:
     """What is to be learnt, and how.
 
-    neutral: what the text is compared to, the mean of several; "" is left out. steps: None is what fits.
-    layers: which of w_plus may change. step: what a mapper's networks are multiplied by. space, threshold:
-    as find_direction. clip: as open_clip. identity: as choose_identity; None takes what is here.
+    neutral: what the text is compared to, the mean of several; "" is left out; None is opposites. steps: None
+    is what fits. layers: which of w_plus may change; None is LAYERS for an expression, else all. step: what
+    a mapper's networks are multiplied by. space, threshold: as find_direction. clip: as open_clip. identity:
+    as choose_identity; None takes what is here.
     """
 
     text: str
     engine: str = "mapper"
-    neutral: tuple[str, ...] = NEUTRAL
+    neutral: tuple[str, ...] | None = None
     steps: int | None = None
-    layers: str = "all"
+    layers: str | None = None
     step: float = 0.1
     space: str = "s"
     threshold: float = 0.1
@@ -98,13 +111,15 @@ class Student:
         if order.identity == "arcface":
             raise UsageError("insightface's network passes no gradients; take mobileface or arcface-ir-se50")
         self.family, self.order, self.seed, self.psi = family, order, seed, psi
-        self.layers = parse_layers(order.layers, family.source.config.n_layers)
+        self.groups = order.layers or (LAYERS if mood_of(order.text) else "all")
+        self.layers = parse_layers(self.groups, family.source.config.n_layers)
         device = family.source.w_mean.device
         self.clip: Clip = open_clip(order.clip, device, family.report)
         here = irse.NAME if pretrained_file(irse.FILE) else "mobileface"
         self.identity = order.identity or here
         embed = choose_identity(self.identity, device=device)
-        self.neutral = tuple(text for text in order.neutral if text)
+        given = opposites(order.text, self.clip) if order.neutral is None else order.neutral
+        self.neutral = tuple(text for text in given if text)
         self.goal = Goal(self.clip, order.text, self.neutral, embed, order.weights)
         self.steps = STEPS[order.engine][device.type != "cpu"] if order.steps is None else order.steps
 
@@ -121,6 +136,8 @@ class Student:
         of = len(codes.names) if order.engine == "optimize" else BATCH
         steps = f"{self.steps} steps of {of} on {self.family.source.w_mean.device.type}"
         self.family.report(f"{order.engine}: {steps}, identity by {self.identity}")
+        against = ", ".join(repr(text) for text in self.neutral) or "nothing"
+        self.family.report(f"{order.text!r} against {against}, in layers {self.groups}")
         edit = moved = None
         if order.engine == "optimize":
             moved = self._optimize(codes.w_plus)
@@ -196,7 +213,7 @@ def edit_by_text(
     faces: Sequence[str],
     ready: str | None = None,
     strength: float | None = None,
-    layers: str = "all",
+    layers: str | None = None,
     trained_on: Sequence[str] = (),
     save_pairs: bool = False,
     source: str = "faces",
@@ -218,7 +235,7 @@ def edit_by_text(
         faces, blend, psi, refine: as Family and Family.gather take them.
         ready: an edit or mapper file, or the name of one in edits/ of a model folder.
         strength: how much of it, which a learnt edit keeps; None is a ready one's own, 1 for others.
-        layers: which of w_plus may change; learning has those of the order.
+        layers: which of w_plus a ready edit may change; None is all. Learning has those of the order.
         styles: none draws with STYLE, too, if source is the one it came from.
         save_pairs: also write OUT/before/NAME.png and OUT/after/NAME.png, of styles OUT/before-STYLE/ ...
         out: the folder.
@@ -237,7 +254,7 @@ def edit_by_text(
     student = Student(family, order, seed, psi) if order else None
     if edit and path:
         family.check(edit.meta, path)
-    chosen = parse_layers(layers, family.source.config.n_layers)
+    chosen = parse_layers(layers or "all", family.source.config.n_layers)
     codes = family.gather(faces, psi, refine)
     about: dict[str, Any] = {"command": "styleclip", "models": family.files}
     written: list[Path] = []
@@ -327,6 +344,23 @@ def mood_of(text: str) -> str | None:
     found = [(match.start(), mood) for mood, words in MOODS.items()
              if (match := re.search(rf"\b(?:{words})", text.lower()))]  # fmt: skip
     return min(found)[1] if found else None
+
+
+def opposites(text: str, clip: Clip) -> tuple[str, ...]:
+    """What a text is compared to unless told: of an expression the same words with others that clip knows."""
+    found, mood = ADJECTIVE.search(text.lower()), mood_of(text)
+    others = []
+    for other, word in OTHERS.items() if found and mood else ():
+        if other != mood and found:
+            changed = f"{text[: found.start()]}{word}{text[found.end() :]}"
+            article = "an" if word[0] in "aeiou" else "a"
+            others.append(re.sub(rf"\ban? (?={word}\b)", f"{article} ", changed))
+    known = []
+    for other in others:
+        with suppress(UsageError):
+            clip.tokens([other])
+            known.append(other)
+    return tuple(known) or (NEUTRAL,)
 
 
 def find_edit(name_or_file: str) -> Path:

@@ -11,12 +11,13 @@ from PIL import Image
 
 from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
+from stylegan_toon.features.clip import load_clip
 from stylegan_toon.features.emotion import EXPRESSIONS, load_emotion
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.metadata import read
 from stylegan_toon.pipelines.generate import seed_z
 from stylegan_toon.pipelines.models import load_generator
-from stylegan_toon.pipelines.styleclip import find_edit, mood_of, slug
+from stylegan_toon.pipelines.styleclip import find_edit, mood_of, opposites, slug
 from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit, save_edit
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.latent_files import load_latents
@@ -99,7 +100,7 @@ def test_a_text_becomes_an_edit_that_edit_applies_as_well(toon, tmp_path, networ
     assert (edit.kind, edit.meta["text"], edit.meta["neutral"], edit.meta["layers"]) == (
         engine,
         SAD,
-        ["a face"],
+        ["a really happy face"],  # the one other expression that the small CLIP knows
         [0, 1, 2, 3, 6],
     )
     strips = cells(tmp_path / f"out/{STEM}.png")
@@ -218,6 +219,30 @@ def test_a_learnt_edit_keeps_the_strength_that_it_was_given(toon, tmp_path):
     learnt = cells(tmp_path / f"out/{STEM}.png")
     assert toon("--edit", file, "--seeds", "1", "--out", "again")[0] == 0
     assert near(cells(tmp_path / "again/a-really-sad-face.png"), learnt, 4)
+
+
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        (SAD, ["a really angry face", "a really happy face", "a really surprised face"]),
+        ("an angry man with a beard", ["a sad man with a beard", "a happy man with a beard",
+                                       "a surprised man with a beard"]),
+        ("a smiling woman", ["a sad woman", "an angry woman", "a surprised woman"]),
+        ("a face with red hair", ["a face"]),
+        ("a face full of grief", ["a face"]),
+    ],
+)  # fmt: skip
+def test_an_expression_is_compared_to_the_others(text, wanted):
+    assert list(opposites(text, load_clip())) == wanted
+
+
+def test_an_expression_leaves_fine_layers_alone_unless_told(toon, tmp_path):
+    args = ("--engine", "direction", "--steps", "1", "--seeds", "1")
+    for text, more, last in ((SAD, (), 7), (SAD, ("--groups", "all"), 7), ("a red face", (), 7)):
+        code, _, err = toon("--text", text, *args, *more, "--resume", "never")
+        layers = load_edit(tmp_path / f"out/{slug(text)}.edit.safetensors").meta["layers"]
+        assert (code, layers[-1]) == (0, last), err
+        assert ("in layers coarse,medium" in err) == (text == SAD and not more)
 
 
 def test_it_learns_from_codes_that_are_given(toon, tmp_path):
