@@ -53,7 +53,7 @@ def export(
         if value not in known:
             raise UsageError(f"{name} must be one of {', '.join(known)}, not {value[:40]!r}")
     if Path(out).suffix != ".onnx":
-        raise UsageError(f"{shown(out)} is no name of an ONNX file; give one that ends in .onnx")
+        raise UsageError(f"{shown(out)!r} is no name of an ONNX file; give one that ends in .onnx")
     generator, about = _network(model, source, how, report)
     config = generator.config
     sizes = {"resolution": config.resolution, "layers": config.n_layers, "z": config.z_dim, "w": config.w_dim}

@@ -42,16 +42,18 @@ def test_bad_input_is_one_line(here, tmp_path: Path) -> None:
     a, b = "a.safetensors", "b.safetensors"
     for args, code, words in (
         ([a, "a.safetensors"], 2, "ends in .onnx"),
+        ([a, ""], 2, "'' is no name of an ONNX file"),
         ([a, "a.onnx", "--part", "encoder"], 2, "'encoder' is not one of"),
         ([a, "a.onnx", "--noise", "random"], 2, "'random' is not one of"),
         ([a, "a.onnx", "--blend", "1"], 2, "--source"),
         ([a, "a.onnx", "--weights", "1,0"], 2, "--source"),
         ([b, "a.onnx", "--source", a, "--blend", "3"], 2, "outside 0..2"),
         ([b, "a.onnx", "--source", a, "--blend", "1", "--weights", "1,0"], 2, "--weights is the whole blend"),
-        (["c.safetensors", "a.onnx", "--source", a], 4, ""),
+        (["c.safetensors", "a.onnx", "--source", a], 4, "generators of two shapes cannot be blended"),
         (["absent", "a.onnx"], 4, "no generator is called 'absent'"),
         ([b, "a.onnx", "--source", "absent"], 4, "no generator is called 'absent'"),
         (["text.safetensors", "a.onnx"], 4, "text.safetensors"),
+        ([b, "a.onnx", "--source", a, "--blend", "x"], 2, "'x' is not a valid integer"),
         ([a, "folder.onnx"], 9, "not a regular file"),
         ([a, "file/a.onnx"], 9, "could not be written"),
     ):
