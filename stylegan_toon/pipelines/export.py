@@ -104,20 +104,24 @@ def difference(data: bytes, generator: Generator, part: str, noise: str, seed: i
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     draw, gaps = torch.Generator().manual_seed(seed), []
     for n, psi in TRIED:
-        z = torch.randn(n, generator.config.z_dim, generator=draw)
-        wanted, given = _in_torch(generator, part, noise, z, psi)
+        wanted, given = _in_torch(generator, part, noise, n, psi, draw)
         (found,) = session.run(None, {name: tensor.numpy() for name, tensor in given.items()})
         gaps.append((torch.from_numpy(found) - wanted).abs().max())
     return float(torch.stack(gaps).max())
 
 
 def _in_torch(
-    generator: Generator, part: str, noise: str, z: Tensor, psi: float
+    generator: Generator, part: str, noise: str, n: int, psi: float, draw: torch.Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """What part answers to z, and the inputs by their names in the file."""
+    """What part answers to n random codes, and the inputs by their names in the file."""
+    layers, z_dim = generator.config.n_layers, generator.config.z_dim
+    z = torch.randn(n, layers, z_dim, generator=draw)
     with torch.inference_mode():
+        if part == "synthesis":  # every layer the code of another face: a layer in another's place is seen
+            codes = generator.codes(z.flatten(0, 1)).unflatten(0, (n, layers))
+            w_plus = truncate(codes.diagonal(dim1=1, dim2=2).mT, generator.centre(), psi).contiguous()
+            return generator.synthesis(w_plus, noise)[-1], {"w_plus": w_plus}
+        z = z[:, 0].contiguous()
         w_plus = truncate(generator.codes(z), generator.centre(), psi)
-        if part == "mapping":
-            return w_plus, {"z": z, "psi": torch.tensor([psi])}
-        picture = generator.synthesis(w_plus, noise)[-1]
-    return picture, {"w_plus": w_plus} if part == "synthesis" else {"z": z, "psi": torch.tensor([psi])}
+        answer = w_plus if part == "mapping" else generator.synthesis(w_plus, noise)[-1]
+    return answer, {"z": z, "psi": torch.tensor([psi])}

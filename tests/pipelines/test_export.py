@@ -72,6 +72,15 @@ def test_every_part_is_torchs_at_any_batch_and_both_halves_are_the_whole(tmp_pat
         close(run(opened["synthesis"], w_plus=w_plus), picture)
 
 
+@pytest.mark.parametrize("n", [1, 4])
+def test_every_layer_takes_its_own_code(tmp_path, file, n):
+    path, _ = export(file, tmp_path / "s.onnx", "synthesis")
+    w_plus = torch.randn(n, 8, 8)
+    with torch.inference_mode():
+        wanted = load_generator(file).synthesis(w_plus, "none")[-1]
+    close(run(session(path), w_plus=w_plus), wanted)
+
+
 def test_noise_is_in_the_file_only_where_it_was_asked_for(tmp_path, file):
     drawn = []
     for noise in ("none", "const"):
