@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "directions": ("stylegan_toon.cli.directions:directions", "Find an edit from two folders of faces."),
     "blend": ("stylegan_toon.cli.blend:blend", "Join two generators at a resolution and save the result."),
     "convert": ("stylegan_toon.cli.convert:convert", "Turn another program's model into a safetensors file."),
+    "export": ("stylegan_toon.cli.export:export", "Write a generator as ONNX, for other programs."),
     "prepare": ("stylegan_toon.cli.prepare:prepare", "Make a training set from folders and archives."),
     "train": ("stylegan_toon.cli.train:train", "Train a face generator from scratch."),
     "finetune": ("stylegan_toon.cli.finetune:finetune", "Fine-tune a face generator to a cartoon style."),
