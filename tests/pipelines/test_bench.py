@@ -1,0 +1,115 @@
+"""The arithmetic of a bench on given numbers; peers called by their names; the operators beside NumPy."""
+
+import datetime
+import sys
+
+import pytest
+import torch
+
+from stylegan_toon.errors import MissingPartError, UsageError
+from stylegan_toon.pipelines import bench, bench_ops, bench_peers
+from tests.pipelines.peer import write_peer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def peer(tmp_path, monkeypatch):
+    """A checkout of rosinality's; what it imports is forgotten afterwards."""
+    yield write_peer(tmp_path / "peer")
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("model", "op")]:
+        del sys.modules[name]
+
+
+def test_calls_take_turns_after_one_warm_up_each():
+    order = []
+    calls = {name: (lambda name=name: order.append(name)) for name in "ab"}
+    times = bench.take_turns(calls, 3, CPU)
+    assert order[-6:] == ["a", "b"] * 3
+    assert len(times["a"].seconds) == len(times["b"].cpu) == 3
+
+
+def test_a_measurement_is_filled_with_calls_and_told_for_one():
+    count = []
+    times = bench.take_turns({"a": lambda: count.append(torch.ones(2000).sum())}, 2, CPU, least=0.02)
+    assert len(count) > 20
+    assert times["a"].median < 0.01
+
+
+def test_figures_and_ratios_of_given_times():
+    ours = bench.Times([0.2, 0.1, 0.4], [0.3, 0.3, 0.6])
+    theirs = bench.Times([0.5, 0.4, 0.6], [0.9, 1.2, 0.1])
+    assert bench.figures(ours) == {"ms": 200, "cpu_ms": 300, "ms_of_each_round": [200, 100, 400]}
+    assert bench.ratios(theirs, ours) == {
+        "time": 2.5, "cpu_time": 3.0, "time_of_each_round": [2.5, 4.0, 1.5],
+    }  # fmt: skip
+
+
+def test_a_difference_is_relative_to_the_largest_number():
+    assert bench.difference(torch.tensor([1.0, -8.5]), torch.tensor([1.2, -8.0])) == 0.062
+    assert bench.difference(torch.zeros(2), torch.zeros(2)) == 0
+
+
+def test_a_table_is_aligned_and_shows_what_is_not_known():
+    lines = bench.table(("who", "ms"), [("ours", 1.5), ("a peer", None)])
+    assert lines == ["who      ms", "ours    1.5", "a peer    -"]
+
+
+def test_the_conditions_say_where_and_when():
+    told = bench.conditions(CPU)
+    assert told["torch"] == torch.__version__ and told["threads"] == torch.get_num_threads()
+    assert told["device"].startswith("cpu (")
+    datetime.date.fromisoformat(told["date"])
+
+
+def test_the_operators_equal_numpy_and_their_rates_follow_from_their_bytes(peer, monkeypatch):
+    monkeypatch.setattr(bench_ops, "LEAST", 0.001)
+    report = bench_ops.bench(8, 2, "cpu", [f"rosinality={peer}"], rounds=1)
+    rows = {(r["case"], r["dtype"], r["who"]): r for r in report["results"]}
+    assert len(rows) == 5 * 2 * 3
+    for (_, dtype, who), row in rows.items():
+        if who != "ours":
+            assert row["difference"] < (2e-6 if dtype == "float32" else 2e-2)
+            wanted = row["microseconds"] / rows[row["case"], dtype, "ours"]["microseconds"]
+            assert row["ours_is_faster"]["time"] == pytest.approx(wanted, rel=1e-3)
+        assert row["share_of_copy"] == pytest.approx(
+            row["gb_per_second"] / row["copy_gb_per_second"], rel=1e-3
+        )
+    blur = rows["blur 9 -> 8", "float32", "ours"]
+    moved = 2 * 64 * (9 * 9 + 8 * 8) * 4
+    assert blur["gb_per_second"] == pytest.approx(moved / blur["microseconds"] / 1e3, rel=1e-3)
+    down = rows["skip down", "bfloat16", "ours"]
+    moved = 2 * 64 * (8 * 8 + 4 * 4) * 2
+    assert down["gb_per_second"] == pytest.approx(moved / down["microseconds"] / 1e3, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ("lucidrains=.", "rosinality=PATH or stylegan3=PATH"),
+        ("stylegan3", "rosinality=PATH or stylegan3=PATH"),
+        ("rosinality=", "rosinality=PATH or stylegan3=PATH"),
+        ("rosinality=nowhere", "nowhere is no checkout of rosinality: it has no model.py"),
+        ("stylegan3=nowhere", "no checkout of stylegan3"),
+    ],
+)
+def test_what_is_no_peer_is_wrong_usage(given, words):
+    with pytest.raises(UsageError, match=words):
+        bench_peers.open_peer(given, CPU)
+
+
+def test_a_peer_that_does_not_import_lacks_a_part(peer):
+    (peer / "op/fused_act.py").write_text("import no_such_module_anywhere")
+    with pytest.raises(MissingPartError, match=r"does not import \(ModuleNotFoundError: No module named"):
+        bench_peers.open_peer(f"rosinality={peer}", CPU)
+
+
+def test_a_peer_is_named_once(peer):
+    with pytest.raises(UsageError, match="given twice"):
+        bench_peers.open_peers([f"rosinality={peer}"] * 2, CPU)
+
+
+def test_opening_a_peer_leaves_imports_as_they_were(peer):
+    path, load = list(sys.path), torch.utils.cpp_extension.load
+    bench_peers.open_peer(f"rosinality={peer}", CPU)
+    assert sys.path == path and torch.utils.cpp_extension.load is load
