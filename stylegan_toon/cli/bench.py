@@ -7,23 +7,24 @@ import click
 
 from stylegan_toon.cli.common import Common, toon_command
 
-BENCHES = ("generator", "ops")  # each is a module of pipelines, bench_NAME
+BENCHES = ("generator", "train", "ops")  # each is a module of pipelines, bench_NAME
 
 
 @toon_command(
     "stylegan-toon bench generator",
     "stylegan-toon bench generator --resolution 64 --batch 8 --json > generator.json",
     "stylegan-toon bench generator --peer rosinality=../stylegan2-pytorch --peer stylegan3=../stylegan3",
+    "stylegan-toon bench train --resolution 64 --batch 8",
     "stylegan-toon bench ops --device cpu",
 )
 @click.argument("what", metavar="|".join(BENCHES), type=click.Choice(BENCHES))
 @click.option(
     "--resolution", type=click.IntRange(8, 1024), metavar="R",
-    help="Edge of the pictures. Default: 256; of ops on a CPU 64.",
+    help="Edge of the pictures. Default: 256; of train, and of ops on a CPU, 64.",
 )  # fmt: skip
 @click.option(
     "--batch", type=click.IntRange(1), metavar="B",
-    help="Pictures at a time. Default: 1; of ops 16, on a GPU 8.",
+    help="Pictures at a time. Default: 1; of train 8, of ops 16, on a GPU 8.",
 )  # fmt: skip
 @click.option(
     "--peer", "peers", multiple=True, metavar="NAME=PATH",
@@ -34,7 +35,10 @@ BENCHES = ("generator", "ops")  # each is a module of pipelines, bench_NAME
     "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Figures are medians of them."
 )
 def bench(common: Common, what: str, **options: Any) -> None:
-    """Measure speed and memory, and print a table: of the generator, or of the two operators under it."""
+    """Measure speed and memory, and print a table.
+
+    generator draws; train takes the steps of training, phase by phase; ops are the two operators under both.
+    """
     module = import_module(f"stylegan_toon.pipelines.bench_{what}")  # torch loads here, not for --help
     report = module.bench(device=common.device, seed=common.seed, **options)
     for line in module.as_text(report):

@@ -49,7 +49,7 @@ def take_turns(
     repeats = {}
     for name, call in calls.items():
         call()
-        once = _timed(call, 1, device)[0]
+        once = _timed(call, 1, device)[0] if least else 1.0
         repeats[name] = max(1, round(least / max(once, 1e-9)))
     times = {name: Times() for name in calls}
     for _ in range(rounds):

@@ -46,6 +46,18 @@ def test_the_operators_as_a_table(here, monkeypatch):
     assert len(lines) == 3 + 5 * 2 * 2
 
 
+def test_a_step_of_training_as_one_document(here):
+    given = ("--resolution", "8", "--batch", "2", "--rounds", "1", "--device", "cpu")
+    done = here("bench", "train", *given, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    (row,) = report["results"]
+    assert set(row["phases_ms"]) == {"d", "r1", "g", "path", "ema"}
+    d, r1, g, path, ema = row["phases_ms"].values()
+    assert row["step_ms"] == pytest.approx(d + r1 / 16 + g + path / 4 + ema, rel=1e-3)
+    assert row["seconds_per_kimg"] == pytest.approx(row["step_ms"] / 2, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     "args, code, words",
     [
@@ -66,7 +78,7 @@ def test_wrong_use_is_one_line(here, args, code, words):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-@pytest.mark.parametrize("what", ["generator", "ops"])
+@pytest.mark.parametrize("what", ["generator", "train", "ops"])
 def test_a_gpu_that_is_not_there_is_a_missing_device(here, what):
     done = here("bench", what, "--device", "cuda")
     assert done.returncode == 5

@@ -1,5 +1,6 @@
 """The arithmetic of a bench on given numbers; peers called by their names; the operators beside NumPy."""
 
+import copy
 import datetime
 import sys
 
@@ -7,7 +8,12 @@ import pytest
 import torch
 
 from stylegan_toon.errors import MissingPartError, UsageError
-from stylegan_toon.pipelines import bench, bench_ops, bench_peers
+from stylegan_toon.methods.gan import Gan, GanConfig
+from stylegan_toon.methods.scratch import Scratch
+from stylegan_toon.pipelines import bench, bench_ops, bench_peers, bench_train
+from stylegan_toon.stylegan2.config import Config
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.generator import Generator
 from tests.pipelines.peer import write_peer
 
 CPU = torch.device("cpu")
@@ -119,3 +125,28 @@ def test_opening_a_peer_leaves_imports_as_they_were(peer):
     path, load = list(sys.path), torch.utils.cpp_extension.load
     bench_peers.open_peer(f"rosinality={peer}", CPU)
     assert sys.path == path and torch.utils.cpp_extension.load is load
+
+
+def test_a_step_counts_every_phase_as_often_as_it_comes():
+    rounds = {"d": [16.0, 1], "r1": [32.0, 1], "g": [8.0, 1], "path": [20.0, 1], "ema": [0.5, 1]}
+    phases = {name: bench.Times(times, [2 * t for t in times]) for name, times in rounds.items()}
+    whole = bench_train.step_times(phases)
+    assert whole.seconds == [16 + 2 + 8 + 5 + 0.5, 3 + 1 / 16 + 1 / 4]
+    assert whole.cpu == [2 * seconds for seconds in whole.seconds]
+
+
+@pytest.mark.parametrize("step", [0, 1], ids=["with penalties", "without"])
+def test_the_phases_are_a_step_of_training(step):
+    config, shape = GanConfig(batch=4, mixing=0.0), Config(16, (8, 8, 8), 16, 16, 2)
+    real, players = torch.rand(4, 3, 16, 16) * 2 - 1, (Generator(shape), Discriminator(shape))
+    whole = Scratch(config, *(copy.deepcopy(player) for player in players))
+    torch.manual_seed(7)
+    whole.step({"photo": real}, whole.optimizers(), step)
+    gan = Gan(*players, config)
+    phases = bench_train.own_phases(gan, real)
+    torch.manual_seed(7)
+    for name in ("d", "r1", "g", "path") if step == 0 else ("d", "g"):
+        phases[name]()
+    for kind in ("g", "d"):
+        pairs = zip(getattr(gan, kind).parameters(), getattr(whole.gan, kind).parameters(), strict=True)
+        assert all(a.equal(b) for a, b in pairs)
