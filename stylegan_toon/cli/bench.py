@@ -7,7 +7,7 @@ import click
 
 from stylegan_toon.cli.common import Common, toon_command
 
-BENCHES = ("generator", "train", "ops")  # each is a module of pipelines, bench_NAME
+BENCHES = ("generator", "train", "ops", "toonify")  # each is a module of pipelines, bench_NAME
 
 
 @toon_command(
@@ -16,11 +16,12 @@ BENCHES = ("generator", "train", "ops")  # each is a module of pipelines, bench_
     "stylegan-toon bench generator --peer rosinality=../stylegan2-pytorch --peer stylegan3=../stylegan3",
     "stylegan-toon bench train --resolution 64 --batch 8",
     "stylegan-toon bench ops --device cpu",
+    "stylegan-toon bench toonify --resolution 2048",
 )
 @click.argument("what", metavar="|".join(BENCHES), type=click.Choice(BENCHES))
 @click.option(
     "--resolution", type=click.IntRange(8, 1024), metavar="R",
-    help="Edge of the pictures. Default: 256; of train, and of ops on a CPU, 64.",
+    help="Edge of the pictures. Default: 256; of train, and of ops on a CPU, 64; of toonify 1024.",
 )  # fmt: skip
 @click.option(
     "--batch", type=click.IntRange(1), metavar="B",
@@ -37,7 +38,8 @@ BENCHES = ("generator", "train", "ops")  # each is a module of pipelines, bench_
 def bench(common: Common, what: str, **options: Any) -> None:
     """Measure speed and memory, and print a table.
 
-    generator draws; train takes the steps of training, phase by phase; ops are the two operators under both.
+    generator draws; train takes the steps of training, phase by phase; ops are the two operators under both;
+    toonify is a photo of one face, stage by stage, and several.
     """
     module = import_module(f"stylegan_toon.pipelines.bench_{what}")  # torch loads here, not for --help
     report = module.bench(device=common.device, seed=common.seed, **options)

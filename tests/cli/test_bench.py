@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from stylegan_toon.pipelines import bench_ops
+from stylegan_toon.pipelines import bench_ops, bench_toonify
 from tests.pipelines.peer import write_peer
 
 
@@ -58,6 +58,18 @@ def test_a_step_of_training_as_one_document(here):
     assert row["seconds_per_kimg"] == pytest.approx(row["step_ms"] / 2, rel=1e-3)
 
 
+def test_a_photo_by_stage_and_several_as_one_document(here, monkeypatch):
+    monkeypatch.setattr(bench_toonify, "COUNTS", (1, 2))
+    given = ("--resolution", "256", "--batch", "2", "--rounds", "1", "--device", "cpu")
+    done = here("bench", "toonify", *given, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert list(report["stages_ms"]) == ["find", "invert", "draw", "enlarge", "paste", "save"]
+    two, four = report["photos"]
+    assert (two["photos"], four["photos"]) == (2, 4)
+    assert report["ms_per_photo"] == pytest.approx((four["ms"] - two["ms"]) / 2, rel=0.01, abs=0.1)
+
+
 @pytest.mark.parametrize(
     "args, code, words",
     [
@@ -67,6 +79,8 @@ def test_a_step_of_training_as_one_document(here):
         (("generator", "--resolution", "100"), 2, "must be a power of two"),
         (("ops", "--batch", "0"), 2, "--batch"),
         (("ops", "--peer", "rosinality=nowhere"), 2, "no checkout of rosinality"),
+        (("toonify", "--peer", "stylegan3=."), 2, "bench toonify runs no peer"),
+        (("toonify", "--resolution", "8"), 2, "give another --seed or a larger --resolution"),
         (("generator", "--peer", "stylegan3"), 2, "give rosinality=PATH or stylegan3=PATH"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
@@ -78,7 +92,7 @@ def test_wrong_use_is_one_line(here, args, code, words):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-@pytest.mark.parametrize("what", ["generator", "train", "ops"])
+@pytest.mark.parametrize("what", ["generator", "train", "ops", "toonify"])
 def test_a_gpu_that_is_not_there_is_a_missing_device(here, what):
     done = here("bench", what, "--device", "cuda")
     assert done.returncode == 5

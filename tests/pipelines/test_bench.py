@@ -10,7 +10,8 @@ import torch
 from stylegan_toon.errors import MissingPartError, UsageError
 from stylegan_toon.methods.gan import Gan, GanConfig
 from stylegan_toon.methods.scratch import Scratch
-from stylegan_toon.pipelines import bench, bench_ops, bench_peers, bench_train
+from stylegan_toon.pipelines import bench, bench_ops, bench_peers, bench_toonify, bench_train
+from stylegan_toon.pipelines.toonify import Toonifier, toonify_files
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator
@@ -150,3 +151,19 @@ def test_the_phases_are_a_step_of_training(step):
     for kind in ("g", "d"):
         pairs = zip(getattr(gan, kind).parameters(), getattr(whole.gan, kind).parameters(), strict=True)
         assert all(a.equal(b) for a, b in pairs)
+
+
+def test_the_line_through_given_times():
+    assert bench_toonify.line({1: 2.5, 2: 3.0, 4: 4.0, 8: 6.0}) == pytest.approx((0.5, 2.0))
+    assert bench_toonify.line({1: 1.0, 2: 1.0, 3: 4.0}) == pytest.approx((1.5, -1.0))
+
+
+def test_the_stages_are_what_toonify_does(tmp_path):
+    photo, out = tmp_path / "photo.png", tmp_path / "staged.png"
+    bench_toonify.drawn_photo(320, 0, "cpu").save(photo)
+    for stage in bench_toonify.stages_of(Toonifier(device="cpu", upscale="auto"), [photo], out).values():
+        stage()
+    folder = str(tmp_path / "out")
+    (result,) = toonify_files([str(photo)], out=folder, device="cpu", metadata=False)
+    assert result.path is not None
+    assert out.read_bytes() == result.path.read_bytes()
