@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Compare all methods on equal terms; rate them blindly.",
     ),
     "models": ("stylegan_toon.cli.models:models", "Fetch, list and verify model files of others."),
+    "bench": ("stylegan_toon.cli.bench:bench", "Measure how fast it is here, alone or beside others."),
     "doctor": ("stylegan_toon.cli.doctor:doctor", "Say which device, kernels, models and parts are in use."),
 }
 

@@ -199,11 +199,11 @@ class Gan(nn.Module):
         out["ada/p"] = self.augment.p.clone()
         if self.config.r1_weight and i % self.config.r1_every == 0:
             seen = {"d/r1": seen_real, "d/r2": seen_fake} if paired else {"d/r1": seen_real}
-            out |= self._step_penalty(seen, fade, opt)
+            out |= self.step_penalty(seen, fade, opt)
         self.d.requires_grad_(False)
         return {name: value.detach() for name, value in out.items()}
 
-    def _step_penalty(self, seen: Mapping[str, Tensor], fade: float, opt: Optimizer) -> dict[str, Tensor]:
+    def step_penalty(self, seen: Mapping[str, Tensor], fade: float, opt: Optimizer) -> dict[str, Tensor]:
         """One step on R1 of pictures, or the sum of R1 and R2 of two kinds of them; returns each."""
         opt.zero_grad()
         penalties: dict[str, Tensor] = {}

@@ -155,3 +155,17 @@ def test_a_storage_named_twice_is_read_once(tmp_path, monkeypatch):
     filters = sum(key.endswith("resample_filter") for key in g.state_dict())
     nvidia.read(nvidia_file.dump({"G": g, "G_ema": g}))
     assert len(calls) <= tensors and len(calls) >= tensors - filters
+
+
+@pytest.mark.parametrize("kind", ["generator", "discriminator"])
+def test_writing_their_names_gives_back_every_tensor(tmp_path, kind):
+    if kind == "generator":
+        theirs = nvidia_file.generator(state(SMALL))
+    else:
+        theirs = nvidia_file.discriminator(reference.discriminator_state(SMALL))
+    path = tmp_path / "network.pkl"
+    path.write_bytes(nvidia_file.dump({"G_ema" if kind == "generator" else "D": theirs}, tmp_path / "ran"))
+    written = nvidia.to_nvidia(read_any(path)[kind])
+    wanted = {k: v for k, v in theirs.state_dict().items() if not k.endswith("resample_filter")}
+    assert set(written) == set(wanted)
+    assert all(written[name].equal(tensor) for name, tensor in wanted.items())

@@ -97,6 +97,14 @@ def from_nvidia(state: Mapping[str, Any]) -> dict[str, Checkpoint]:
     return found
 
 
+def to_nvidia(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The tensors of a generator or a discriminator under NVIDIA's names, without the FIR filters."""
+    state = dict(checkpoint.tensors)
+    out = {"mapping.w_avg": state.pop("w_mean")} if checkpoint.kind == "generator" else {}
+    size = checkpoint.config["resolution"]
+    return out | {_theirs(name, size): tensor for name, tensor in state.items()}
+
+
 def _record(given: Any) -> Record:
     if given["type"] != "class" or given["version"] not in VERSIONS:
         raise ModelError("has records of a kind that is not known; it may be of a newer version of NVIDIA's")

@@ -1,0 +1,48 @@
+"""`stylegan-toon bench`: how fast it is here, alone or beside others."""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from stylegan_toon.cli.common import Common, toon_command
+
+BENCHES = ("generator", "train", "ops", "toonify")  # each is a module of pipelines, bench_NAME
+
+
+@toon_command(
+    "stylegan-toon bench generator",
+    "stylegan-toon bench generator --resolution 64 --batch 8 --json > generator.json",
+    "stylegan-toon bench generator --peer rosinality=../stylegan2-pytorch --peer stylegan3=../stylegan3",
+    "stylegan-toon bench train --resolution 64 --batch 8",
+    "stylegan-toon bench ops --device cpu",
+    "stylegan-toon bench toonify --resolution 2048",
+)
+@click.argument("what", metavar="|".join(BENCHES), type=click.Choice(BENCHES))
+@click.option(
+    "--resolution", type=click.IntRange(8, 1024), metavar="R",
+    help="Edge of the pictures. Default: 256; of train, and of ops on a CPU, 64; of toonify 1024.",
+)  # fmt: skip
+@click.option(
+    "--batch", type=click.IntRange(1), metavar="B",
+    help="Pictures at a time. Default: 1; of train 8, of ops 16, on a GPU 8.",
+)  # fmt: skip
+@click.option(
+    "--peer", "peers", multiple=True, metavar="NAME=PATH",
+    help="Run a checkout of rosinality's stylegan2-pytorch (rosinality=PATH) or NVIDIA's stylegan3 "
+    "(stylegan3=PATH), too, in turn and on the same numbers. Its code is run.",
+)  # fmt: skip
+@click.option(
+    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Figures are medians of them."
+)
+def bench(common: Common, what: str, **options: Any) -> None:
+    """Measure speed and memory, and print a table.
+
+    generator draws; train takes the steps of training, phase by phase; ops are the two operators under both;
+    toonify is a photo of one face, stage by stage, and several.
+    """
+    module = import_module(f"stylegan_toon.pipelines.bench_{what}")  # torch loads here, not for --help
+    report = module.bench(device=common.device, seed=common.seed, **options)
+    for line in module.as_text(report):
+        common.result(line)
+    common.document(report)

@@ -1,0 +1,133 @@
+"""How fast a generator draws, alone or beside peers that have the same weights."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylegan_toon.checkpoint.format import Checkpoint
+from stylegan_toon.device import choose_device
+from stylegan_toon.errors import UsageError
+from stylegan_toon.pipelines.bench import (
+    OURS,
+    conditions,
+    difference,
+    figures,
+    heading,
+    peak_memory,
+    ratios,
+    rounded,
+    table,
+    take_turns,
+)
+from stylegan_toon.pipelines.bench_peers import Peer, open_peer, open_peers
+from stylegan_toon.stylegan2.config import Config, channels_for
+from stylegan_toon.stylegan2.files import build_generator, generator_checkpoint
+from stylegan_toon.stylegan2.generator import Generator
+
+RESOLUTION, BATCH = 256, 1
+BUFFERS = ("w_mean", "noise_const")
+STRENGTH = 0.1  # of the noise, which a fresh generator would not use
+
+
+def bench(
+    resolution: int | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    peers: Sequence[str] = (),
+    rounds: int = 5,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Time z [N, Z] to pictures [N, 3, R, R] with constant noise and random weights, the paper's widths.
+
+    Args:
+        peers: NAME=PATH, as bench_peers.
+    Returns: JSON values: the conditions, and under "results" a row for ours and each peer.
+    Raises: UsageError, MissingPartError (device, peer).
+    """
+    where = choose_device(device)
+    resolution, batch = power_of_two(resolution or RESOLUTION), batch or BATCH
+    them = open_peers(peers, where)
+    paths = {peer.name: given.partition("=")[2] for peer, given in zip(them, peers, strict=True)}
+    checkpoint = random_generator(resolution, seed)
+    draws = {OURS: drawer(checkpoint, None, where)}
+    draws |= {peer.name: drawer(checkpoint, peer, where) for peer in them}
+    z = _codes(batch, checkpoint, seed).to(where)
+    pictures = {name: draw(z) for name, draw in draws.items()}
+    times = take_turns({name: partial(draw, z) for name, draw in draws.items()}, rounds, where)
+    results = []
+    for name in draws:
+        row = {"who": name, **figures(times[name])}
+        row["images_per_second"] = rounded(batch / times[name].median)
+        row["peak_mib"] = _peak(name, paths, resolution, batch, where)
+        if name != OURS:
+            row["ours_is_faster"] = ratios(times[name], times[OURS])
+            row["difference"] = difference(pictures[OURS], pictures[name])
+        results.append(row)
+    count = sum(t.numel() for name, t in checkpoint.tensors.items() if not name.endswith(BUFFERS))
+    asked = {"bench": "generator", "resolution": resolution, "batch": batch, "rounds": rounds, "seed": seed}
+    return asked | {"parameters": count} | conditions(where) | {"results": results}
+
+
+def as_text(report: dict[str, Any]) -> list[str]:
+    """The report as a heading and a table."""
+    head = ("who", "ms", "img/s", "cpu ms", "peak MiB", "ours is faster", "in cpu time", "difference")
+    rows = []
+    for row in report["results"]:
+        ratio = row.get("ours_is_faster", {})
+        rows.append(
+            (row["who"], row["ms"], row["images_per_second"], row["cpu_ms"], row["peak_mib"],
+             ratio.get("time"), ratio.get("cpu_time"), row.get("difference"))
+        )  # fmt: skip
+    size = f"generator, {report['resolution']} px, batch {report['batch']}"
+    return [heading(report), size, *table(head, rows)]
+
+
+def power_of_two(resolution: int) -> int:
+    """The resolution. Raises: UsageError for one that no StyleGAN2 has."""
+    if resolution & (resolution - 1):
+        raise UsageError(f"--resolution must be a power of two, as 64 or 256, not {resolution}")
+    return resolution
+
+
+def random_generator(resolution: int, seed: int) -> Checkpoint:
+    """Random weights of the paper's widths, noise on."""
+    torch.manual_seed(seed)
+    g = Generator(Config(resolution, channels_for(resolution)))
+    with torch.no_grad():
+        for name, parameter in g.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.fill_(STRENGTH)
+    return generator_checkpoint(g)
+
+
+def _peak(
+    name: str, paths: dict[str, str], resolution: int, batch: int, device: torch.device
+) -> float | None:
+    path = str(Path(paths[name]).resolve()) if name in paths else ""
+    return peak_memory(drawing, name, path, resolution, batch, str(device), device=device)
+
+
+def drawing(name: str, path: str, resolution: int, batch: int, device: str) -> Callable[[], object]:
+    """What draws one batch by ours or a peer, alone in its process."""
+    where, checkpoint = torch.device(device), random_generator(resolution, 0)
+    peer = open_peer(f"{name}={path}", where) if path else None
+    draw = drawer(checkpoint, peer, where)
+    z = _codes(batch, checkpoint, 0).to(where)
+    return lambda: draw(z)
+
+
+def drawer(checkpoint: Checkpoint, peer: Peer | None, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """z [N, Z] -> pictures [N, 3, R, R] with constant noise, by a peer or, of None, ours."""
+    if peer is None:
+        g = build_generator(checkpoint).to(device)
+        return torch.inference_mode()(lambda z: g(z, noise="const"))
+    net = peer.generator(checkpoint).eval().requires_grad_(False)
+    return torch.inference_mode()(lambda z: peer.pictures(net, peer.codes(net, z), "const"))
+
+
+def _codes(batch: int, checkpoint: Checkpoint, seed: int) -> Tensor:
+    return torch.randn(batch, checkpoint.config["z_dim"], generator=torch.Generator().manual_seed(seed))

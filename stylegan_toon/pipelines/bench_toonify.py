@@ -1,0 +1,160 @@
+"""How long a photo takes to become a cartoon, stage by stage, and how that grows with their number."""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from stylegan_toon.device import choose_device, memory_used
+from stylegan_toon.errors import InputError, UsageError
+from stylegan_toon.exact import normal
+from stylegan_toon.faces.align import side
+from stylegan_toon.faces.detect import Face
+from stylegan_toon.images import save_png
+from stylegan_toon.pipelines.bench import Times, conditions, heading, rounded, table, take_turns, wait
+from stylegan_toon.pipelines.toonify import Toonifier, picture, whole
+from stylegan_toon.stylegan2.latents import truncate
+
+RESOLUTION = 1024
+COUNTS = (1, 2, 4, 8)  # photos, for the slope
+
+
+def bench(
+    resolution: int | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    peers: Sequence[str] = (),
+    rounds: int = 5,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Time toonify with its defaults on photos of one face, which the photo generator draws.
+
+    Args:
+        resolution: edge of the photos; the face takes half of it.
+        batch: photos that go through the networks together.
+        seed: which face.
+    Returns: JSON values: the conditions, "cold_ms" (loading the models and the first photo), "stages_ms" of a
+        warm photo, "photos" (milliseconds and memory after so many), and the line fitted to those times.
+    Raises: UsageError (a peer; a face that is not found again), MissingPartError (device), ModelError.
+    """
+    if peers:
+        raise UsageError(
+            "bench toonify runs no peer; leave --peer out, or use it with generator, train or ops"
+        )
+    where, resolution, batch = choose_device(device), resolution or RESOLUTION, batch or 1
+    with tempfile.TemporaryDirectory() as folder:
+        file, out = Path(folder, "photo.png"), Path(folder, "out.png")
+        drawn_photo(resolution, seed, device).save(file)
+        began = time.perf_counter()
+        toonifier = Toonifier(device=device, upscale="auto")
+        stages = stages_of(toonifier, [file], out)
+        try:
+            for stage in stages.values():
+                stage()
+        except InputError:
+            remedy = "give another --seed or a larger --resolution"
+            raise UsageError(f"no face found where seed {seed} drew one, {resolution} px; {remedy}") from None
+        wait(where)
+        cold = time.perf_counter() - began
+        stages = stages_of(toonifier, [file] * batch, out)
+
+        def photos(count: int) -> None:
+            for _ in range(0, count, batch):
+                for stage in stages.values():
+                    stage()
+
+        times = take_turns(stages, rounds, where)
+        counted, memory = {}, {}
+        for count in (batch * count for count in COUNTS):
+            counted[count] = take_turns({"": partial(photos, count)}, rounds, where)[""]
+            memory[count] = memory_used()
+    asked = {"bench": "toonify", "resolution": resolution, "batch": batch, "rounds": rounds, "seed": seed}
+    slope, fixed = line({count: one.median for count, one in counted.items()})
+    return asked | conditions(where) | {
+        "cold_ms": rounded(cold * 1e3),
+        "stages_ms": {name: rounded(one.median / batch * 1e3) for name, one in times.items()},
+        "photos": [_row(count, one, memory[count]) for count, one in counted.items()],
+        "ms_per_photo": rounded(slope * 1e3),
+        "ms_fixed": rounded(fixed * 1e3),
+    }  # fmt: skip
+
+
+def _row(count: int, times: Times, memory: int) -> dict[str, Any]:
+    taken = times.median * 1e3
+    return {
+        "photos": count,
+        "ms": rounded(taken),
+        "ms_a_photo": rounded(taken / count),
+        "mib": rounded(memory / 2**20),
+    }
+
+
+def as_text(report: dict[str, Any]) -> list[str]:
+    """The report as a heading and two tables."""
+    size = f"toonify, photos of {report['resolution']} px with one face, batch {report['batch']}"
+    stages = [*report["stages_ms"].items(), ("a warm photo", rounded(sum(report["stages_ms"].values())))]
+    rows = [tuple(row.values()) for row in report["photos"]]
+    return [
+        heading(report),
+        size,
+        *table(("stage", "ms a photo"), [*stages, ("models and a first photo", report["cold_ms"])]),
+        "",
+        *table(("photos", "ms", "ms a photo", "MiB"), rows),
+        f"fitted: {report['ms_fixed']} ms + {report['ms_per_photo']} ms a photo",
+    ]
+
+
+def line(seconds: dict[int, float]) -> tuple[float, float]:
+    """Slope and value at 0 of the line of least squares through seconds by number."""
+    slope, fixed = np.polyfit(list(seconds), list(seconds.values()), 1)
+    return float(slope), float(fixed)
+
+
+def drawn_photo(edge: int, seed: int, device: str) -> Image.Image:
+    """A face that the photo generator draws from a seed, on grey, half as large as the picture."""
+    toonifier = Toonifier(device=device)
+    g = toonifier.source
+    z = normal((1, g.config.z_dim), torch.Generator().manual_seed(seed), False)
+    with torch.inference_mode():
+        face = toonifier.draw(truncate(g.codes(z.to(toonifier.device)), g.centre(), 0.5), g)
+    photo = Image.new("RGB", (edge, edge), (128, 128, 128))
+    photo.paste(picture(face[0], edge // 2), (edge // 4, edge // 4))
+    return photo
+
+
+def stages_of(toonifier: Toonifier, files: Sequence[Path], out: Path) -> dict[str, Callable[[], object]]:
+    """What toonify does to some photos, in parts; each takes what the one before it left."""
+    opened: list[tuple[Image.Image, list[Face]]] = []
+    left: dict[str, Any] = {}
+
+    def find() -> None:
+        opened[:] = [toonifier.faces_of(file, "all") for file in files]
+
+    def invert() -> None:
+        crops = torch.cat([toonifier.crops(photo, faces) for photo, faces in opened])
+        left["codes"] = toonifier.invert(crops)
+
+    def draw() -> None:
+        left["cartoons"] = toonifier.draw(left["codes"])
+
+    def enlarge() -> None:
+        edges = [side(face.points) for _, faces in opened for face in faces]
+        left["squares"] = toonifier.enlarged(left["cartoons"], edges)
+
+    def paste() -> None:
+        squares = iter(left["squares"])
+        left["pictures"] = [
+            whole(photo, faces, [next(squares) for _ in faces], False) for photo, faces in opened
+        ]
+
+    def save() -> None:
+        for one in left["pictures"]:
+            save_png(out, one)
+
+    return {"find": find, "invert": invert, "draw": draw, "enlarge": enlarge, "paste": paste, "save": save}

@@ -1,0 +1,99 @@
+"""bench through the command line: a table, one document, and errors in a line."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from stylegan_toon.pipelines import bench_ops, bench_toonify
+from tests.pipelines.peer import write_peer
+
+
+@pytest.fixture
+def peer(tmp_path):
+    yield write_peer(tmp_path / "peer")
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("model", "op")]:
+        del sys.modules[name]
+
+
+def test_the_generator_beside_a_peer_as_one_document(here, peer):
+    given = ("--resolution", "8", "--batch", "2", "--rounds", "2", "--device", "cpu")
+    done = here("bench", "generator", *given, "--peer", f"rosinality={peer}", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["bench"], report["resolution"], report["batch"]) == ("generator", 8, 2)
+    assert report["torch"] == torch.__version__
+    ours, theirs = report["results"]
+    assert (ours["who"], theirs["who"]) == ("ours", "rosinality")
+    assert ours["images_per_second"] == pytest.approx(2 / ours["ms"] * 1e3, rel=1e-3)
+    assert theirs["ours_is_faster"]["time"] == pytest.approx(theirs["ms"] / ours["ms"], rel=1e-2)
+    assert len(theirs["ours_is_faster"]["time_of_each_round"]) == 2
+    assert 0 < theirs["difference"] < 1e-5
+    if sys.platform == "linux":
+        assert ours["peak_mib"] > 4 * report["parameters"] / 2**20
+        assert theirs["peak_mib"] > 8 * report["parameters"] / 2**20  # it computes in float64
+
+
+def test_the_operators_as_a_table(here, monkeypatch):
+    monkeypatch.setattr(bench_ops, "LEAST", 0.001)
+    given = ("--resolution", "8", "--batch", "1", "--rounds", "1", "--device", "cpu")
+    done = here("bench", "ops", *given)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert f"torch {torch.__version__}, rounds: 1" in lines[0]
+    assert lines[2].split()[:3] == ["case", "numbers", "who"]
+    assert len(lines) == 3 + 5 * 2 * 2
+
+
+def test_a_step_of_training_as_one_document(here):
+    given = ("--resolution", "8", "--batch", "2", "--rounds", "1", "--device", "cpu")
+    done = here("bench", "train", *given, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    (row,) = report["results"]
+    assert set(row["phases_ms"]) == {"d", "r1", "g", "path", "ema"}
+    d, r1, g, path, ema = row["phases_ms"].values()
+    assert row["step_ms"] == pytest.approx(d + r1 / 16 + g + path / 4 + ema, rel=1e-3)
+    assert row["seconds_per_kimg"] == pytest.approx(row["step_ms"] / 2, rel=1e-3)
+
+
+def test_a_photo_by_stage_and_several_as_one_document(here, monkeypatch):
+    monkeypatch.setattr(bench_toonify, "COUNTS", (1, 2))
+    given = ("--resolution", "256", "--batch", "2", "--rounds", "1", "--device", "cpu")
+    done = here("bench", "toonify", *given, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert list(report["stages_ms"]) == ["find", "invert", "draw", "enlarge", "paste", "save"]
+    two, four = report["photos"]
+    assert (two["photos"], four["photos"]) == (2, 4)
+    assert report["ms_per_photo"] == pytest.approx((four["ms"] - two["ms"]) / 2, rel=0.01, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "args, code, words",
+    [
+        (("everything",), 2, "'everything' is not one of"),
+        ((), 2, "Missing argument"),
+        (("generator", "--resolution", "4"), 2, "--resolution"),
+        (("generator", "--resolution", "100"), 2, "must be a power of two"),
+        (("ops", "--batch", "0"), 2, "--batch"),
+        (("ops", "--peer", "rosinality=nowhere"), 2, "no checkout of rosinality"),
+        (("toonify", "--peer", "stylegan3=."), 2, "bench toonify runs no peer"),
+        (("toonify", "--resolution", "8"), 2, "give another --seed or a larger --resolution"),
+        (("generator", "--peer", "stylegan3"), 2, "give rosinality=PATH or stylegan3=PATH"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_wrong_use_is_one_line(here, args, code, words):
+    done = here("bench", *args, "--device", "cpu")
+    assert done.returncode == code
+    assert words in done.stderr and done.stderr.count("\n") == 1 and len(done.stderr) <= 201
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("what", ["generator", "train", "ops", "toonify"])
+def test_a_gpu_that_is_not_there_is_a_missing_device(here, what):
+    done = here("bench", what, "--device", "cuda")
+    assert done.returncode == 5
+    assert "use --device cpu" in done.stderr
