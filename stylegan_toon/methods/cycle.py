@@ -68,6 +68,12 @@ class Cycle(nn.Module):
         d = [*self.d_a.parameters(), *self.d_b.parameters()]
         return {key: Adam(p, self.config.lr, (0.5, 0.999)) for key, p in (("g", g), ("d", d))}
 
+    def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
+        """Both generators, then both discriminators, on batch["photo"] and batch["cartoon"] [N, 3, S, S]."""
+        made = self.draw(batch)
+        figures = self.step_g(self.losses(made), made, opt["g"], i)
+        return figures | self.step_d(made, opt["d"], i)
+
     def draw(self, batch: Mapping[str, Tensor]) -> Made:
         """Both ways and back, of batch["photo"] and batch["cartoon"] [N, 3, S, S] in [-1, 1]."""
         n = len(batch["photo"])

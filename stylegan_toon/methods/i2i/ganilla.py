@@ -40,10 +40,7 @@ class Ganilla(nn.Module):
         return parts == 1
 
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
-        """Both generators, then both discriminators, on batch["photo"] and batch["cartoon"]."""
-        made = self.cycle.draw(batch)
-        figures = self.cycle.step_g(self.cycle.losses(made), made, opt["g"], i)
-        return figures | self.cycle.step_d(made, opt["d"], i)
+        return self.cycle.step(batch, opt, i)
 
     def translate(self, photo: Tensor) -> Tensor:
         return padded(self.cycle.g_ab, photo, PyramidGenerator.multiple, PyramidGenerator.least)
