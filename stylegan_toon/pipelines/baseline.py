@@ -15,7 +15,7 @@ from stylegan_toon.errors import UsageError
 from stylegan_toon.features.vgg import load_maps
 from stylegan_toon.images import grid, save_png, to_uint8
 from stylegan_toon.metadata import chunks
-from stylegan_toon.methods import TRANSLATORS
+from stylegan_toon.methods.i2i import TRANSLATORS
 from stylegan_toon.methods.translation import TranslationConfig
 from stylegan_toon.metrics.pixel import average_gradient
 from stylegan_toon.pipelines.domains import Sources, load_domains, shown_first, stream

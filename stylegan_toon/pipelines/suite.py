@@ -8,7 +8,7 @@ from typing import Any
 
 from stylegan_toon.config import from_json
 from stylegan_toon.errors import ModelError, UsageError, shown
-from stylegan_toon.methods import TRANSLATORS
+from stylegan_toon.methods.i2i import TRANSLATORS
 
 LARGEST = 1_000_000  # bytes of a suite's file
 PLAIN = (str, int, float, bool)

@@ -23,7 +23,7 @@ from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.images import list_images, load_image, save_png, to_tensor, to_uint8
 from stylegan_toon.metadata import chunks, file_entry
-from stylegan_toon.methods import TRANSLATORS
+from stylegan_toon.methods.i2i import TRANSLATORS
 from stylegan_toon.pipelines.invert import free
 from stylegan_toon.pipelines.toonify import Result
 from stylegan_toon.training.method import Translator

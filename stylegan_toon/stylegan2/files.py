@@ -44,7 +44,11 @@ class _Outline(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in DRAWS:
             return None
-        return func(*args, **({**kwargs, "device": "meta"} if func in FACTORIES else kwargs))
+        if func in (Tensor.div, Tensor.__truediv__):  # on meta tensors it would load torch._dynamo, for 1 s
+            return args[0]
+        if func not in FACTORIES:
+            return func(*args, **kwargs)
+        return (torch.empty if func is torch.randn else func)(*args, **{**kwargs, "device": "meta"})
 
 
 def outline(cls: Callable[[Any], Net], config: Any) -> Net:

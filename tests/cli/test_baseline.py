@@ -14,7 +14,7 @@ from PIL import Image
 from stylegan_toon.checkpoint.format import load
 from stylegan_toon.cli.baseline import NAMES
 from stylegan_toon.images import load_image
-from stylegan_toon.methods import TRANSLATORS
+from stylegan_toon.methods.i2i import TRANSLATORS
 from stylegan_toon.training.state import open_newest, state_digest
 from tests.checkpoint import original_files
 from tests.cli.test_ranks import two

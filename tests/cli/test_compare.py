@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from stylegan_toon.images import load_image
-from stylegan_toon.methods import TRANSLATORS
+from stylegan_toon.methods.i2i import TRANSLATORS
 from tests.pipelines.rated import result
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -15,7 +15,7 @@ from stylegan_toon.errors import InputError, UsageError
 from stylegan_toon.features.lpips import load_lpips
 from stylegan_toon.images import load_image
 from stylegan_toon.losses.perceptual import map_distance
-from stylegan_toon.methods import TRANSLATORS
+from stylegan_toon.methods.i2i import TRANSLATORS
 from stylegan_toon.metrics.pixel import mse
 from stylegan_toon.pipelines import compare as module
 from stylegan_toon.pipelines import compare_judge

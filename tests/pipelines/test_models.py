@@ -1,5 +1,7 @@
 """Names and files of models; converting and blending them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,10 @@ def test_blended_files_are_ordinary_checkpoints(home):
     with pytest.raises(UsageError, match=r"0\.\.3"):
         blend_files("zebra-16", "zebra-64", 4, home / "no.safetensors")
     assert not (home / "no.safetensors").exists()
+
+
+def test_opening_a_model_loads_no_compiler():
+    """torch._dynamo takes a second to import, which every command would wait for."""
+    code = "import sys; from stylegan_toon import load_generator; load_generator('faces'); "
+    code += "sys.exit('torch._dynamo' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylegan_toon.methods import TRANSLATORS
+from stylegan_toon.methods.i2i import TRANSLATORS
 from stylegan_toon.methods.i2i.unit import standard
 from stylegan_toon.methods.i2i.whitebox import texture
 from stylegan_toon.nn.guided import guided_filter
