@@ -251,7 +251,7 @@ def _compile(work: str) -> None:
     end_with_parent()
     load(
         NAME,
-        [str(CSRC / name) for name in ("bindings.cpp", "fused_bias_act.cu", "upfirdn2d.cu")],
+        [str(CSRC / name) for name in ("bindings.cpp", "epilogue.cu", "fused_bias_act.cu", "upfirdn2d.cu")],
         extra_cflags=list(CXX_FLAGS),
         extra_cuda_cflags=list(CUDA_FLAGS),
         build_directory=work,

@@ -2,12 +2,12 @@
 
 import logging
 import os
-from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-MODES = ("auto", "reference", "cuda")
+MODES = ("auto", "reference", "native", "cuda")
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 _log = logging.getLogger("cuda_ops")  # unconfigured, logging prints the bare line on stderr
@@ -15,11 +15,12 @@ _warned = False
 
 
 class KernelUnavailableError(RuntimeError):
-    """A CUDA kernel was asked for (TOON_OPS=cuda) or probed, and there is none; the message says why."""
+    """A kernel was asked for (TOON_OPS=native or cuda) or probed, and there is none; the message says why."""
 
 
 def mode() -> str:
-    """TOON_OPS: auto (kernels where they work), reference (never), cuda (kernels or an error).
+    """TOON_OPS: auto (kernels on a GPU, where they work), reference (never), native (kernels, on the CPU too,
+    or an error), cuda (kernels on a GPU, or an error).
 
     Raises: ValueError for any other value.
     """
@@ -29,19 +30,29 @@ def mode() -> str:
     return value
 
 
-def kernels(device: torch.device, dtype: torch.dtype) -> ModuleType | None:
-    """The compiled extension for tensors on device, or None where the reference is to run.
+def tell(text: str) -> None:
+    """One line for the person at the screen."""
+    _log.warning("cuda_ops: %s", text)
 
-    On the CPU the answer is None without a word. On a GPU the first call builds the extension; if that fails,
-    one line of warning quotes the reason and every call of this process answers None.
 
-    Raises: KernelUnavailableError under TOON_OPS=cuda, instead of None.
+def kernels(device: torch.device, dtype: torch.dtype) -> Any:
+    """The compiled kernels for tensors on device, or None where the reference is to run.
+
+    On a GPU the first call builds them; if that fails, one line of warning quotes the reason and every call
+    of this process answers None. On the CPU the answer is None but under TOON_OPS=native; which pictures its
+    kernels take, takes, filters and takes_epilogue say.
+
+    Raises: KernelUnavailableError under TOON_OPS=native or cuda, instead of None.
     """
     global _warned
     chosen = mode()
     if chosen == "reference" or (chosen == "auto" and device.type != "cuda"):
         return None
     try:
+        if chosen == "native" and device.type == "cpu":
+            from cuda_ops import _cpu
+
+            return _cpu.load()
         if device.type != "cuda":
             raise KernelUnavailableError(f"the tensor is on {device.type}, not on a CUDA device")
         if dtype not in DTYPES:
@@ -50,8 +61,8 @@ def kernels(device: torch.device, dtype: torch.dtype) -> ModuleType | None:
 
         return load()
     except KernelUnavailableError as error:
-        if chosen == "cuda":
-            raise KernelUnavailableError(f"TOON_OPS=cuda, but {error}") from error.__cause__
+        if chosen != "auto":
+            raise KernelUnavailableError(f"TOON_OPS={chosen}, but {error}") from error.__cause__
         if not _warned:
             _warned = True
             _log.warning("cuda_ops: running the PyTorch reference, because %s", error)

@@ -1,5 +1,7 @@
 """y = leaky_relu(x + bias) * gain, the activation of every StyleGAN2 layer."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -40,7 +42,7 @@ def fused_bias_act(x: Tensor, bias: Tensor | None = None, slope: float = SLOPE, 
     if _dispatch.traced(x):
         if _dispatch.mode() != "reference":
             return torch.ops.toon.bias_act(x, None if bias is None else bias.to(x.dtype), slope, gain)
-    elif _dispatch.kernels(x.device, x.dtype) is not None:
+    elif _kernels(x) is not None:
         return _BiasAct.apply(x, _broadcast(bias, x), slope, gain)
     return _reference(x, bias, slope, gain)
 
@@ -73,15 +75,21 @@ def _broadcast(bias: Tensor | None, x: Tensor) -> Tensor | None:
     return None if bias is None else _column(bias, x).expand(x.shape)
 
 
+def _kernels(x: Tensor) -> Any:
+    """The kernels that take x, or None."""
+    found = _dispatch.kernels(x.device, x.dtype)
+    return found if found is None or x.is_cuda or found.takes(x) else None
+
+
 def _run(x: Tensor, bias: Tensor | None, slope: float, gain: float) -> Tensor:
-    kernels, layout = _dispatch.kernels(x.device, x.dtype), _dispatch.layout(x)
+    kernels, layout = _kernels(x), _dispatch.layout(x)
     if kernels is None:
         return _reference(x, bias, slope, gain).contiguous(memory_format=layout)
     return kernels.bias_act(x.contiguous(memory_format=layout), bias, slope, gain)
 
 
 def _run_grad(dy: Tensor, y: Tensor, slope: float, gain: float) -> Tensor:
-    kernels, layout = _dispatch.kernels(y.device, y.dtype), _dispatch.layout(y)
+    kernels, layout = _kernels(y), _dispatch.layout(y)
     if kernels is None:
         dx = torch.ops.aten.leaky_relu_backward(dy, y, slope, True)
         return (dx * gain).contiguous(memory_format=layout)

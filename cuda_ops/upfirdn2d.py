@@ -120,8 +120,10 @@ def _by_taps(x: Tensor, f: Tensor, down: int) -> Tensor:
 
 def _run(x: Tensor, f: Tensor, up: int, down: int, x0: int, x1: int, y0: int, y1: int, flip: bool) -> Tensor:
     kernels = _dispatch.kernels(x.device, x.dtype)
-    if kernels is None:
+    if kernels is None or not (x.is_cuda or kernels.filters(x, f, up, down)):
         return _reference(x, f, up, down, x0, x1, y0, y1, flip)
+    if not x.is_cuda:
+        return kernels.upfirdn2d(x, f, up, down, x0, x1, y0, y1, flip)
     x = x.contiguous(memory_format=_dispatch.layout(x))
     f = f.to(torch.float64 if x.dtype == torch.float64 else torch.float32).contiguous()
     return kernels.upfirdn2d(x, f, up, down, x0, x1, y0, y1, flip)

@@ -27,6 +27,22 @@ template <typename M, typename T> __device__ __forceinline__ M load(T value) {
 // 16 bytes, or fewer, that travel together.
 template <typename T, int V> struct alignas(sizeof(T) * V) Pack { T at[V]; };
 
+// V neighbours at once; zeros outside of the picture.
+template <typename T, int V>
+__device__ __forceinline__ void read(math_t<T> (&to)[V], const T* from, bool inside) {
+    Pack<T, V> values;
+    if (inside) values = *reinterpret_cast<const Pack<T, V>*>(from);
+#pragma unroll
+    for (int k = 0; k < V; ++k) to[k] = inside ? load<math_t<T>>(values.at[k]) : math_t<T>(0);
+}
+
+template <typename T, int V> __device__ __forceinline__ void write(T* to, const math_t<T> (&from)[V]) {
+    Pack<T, V> values;
+#pragma unroll
+    for (int k = 0; k < V; ++k) values.at[k] = static_cast<T>(from[k]);
+    *reinterpret_cast<Pack<T, V>*>(to) = values;
+}
+
 inline bool aligned(const void* pointer, int bytes) {
     return reinterpret_cast<uintptr_t>(pointer) % bytes == 0;
 }

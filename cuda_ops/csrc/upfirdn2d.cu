@@ -33,21 +33,6 @@ template <int V> __device__ __forceinline__ bool find(const Upfirdn2d& a, int64_
     return i < a.n;
 }
 
-template <typename T, int V>
-__device__ __forceinline__ void read(math_t<T> (&to)[V], const T* from, bool inside) {
-    Pack<T, V> values;
-    if (inside) values = *reinterpret_cast<const Pack<T, V>*>(from);
-#pragma unroll
-    for (int k = 0; k < V; ++k) to[k] = inside ? load<math_t<T>>(values.at[k]) : math_t<T>(0);
-}
-
-template <typename T, int V> __device__ __forceinline__ void write(T* to, const math_t<T> (&from)[V]) {
-    Pack<T, V> values;
-#pragma unroll
-    for (int k = 0; k < V; ++k) values.at[k] = static_cast<T>(from[k]);
-    *reinterpret_cast<Pack<T, V>*>(to) = values;
-}
-
 template <typename T> __device__ __forceinline__ const T* input(const Upfirdn2d& a, const Place& p) {
     return static_cast<const T*>(a.x) + p.n * a.x_stride[0] + p.c * a.x_stride[1];
 }

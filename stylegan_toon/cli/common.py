@@ -34,7 +34,7 @@ from stylegan_toon.errors import (
 
 ENVIRONMENT = "STYLEGAN_TOON"  # STYLEGAN_TOON_DEVICE for every command, STYLEGAN_TOON_TOONIFY_STYLE for one
 DEVICES = ("auto", "cpu", "cuda", "mps")  # as stylegan_toon.device.CHOICES, which cannot be had without torch
-OPS = ("auto", "reference", "cuda")  # as cuda_ops knows
+OPS = ("auto", "reference", "native", "cuda")  # as cuda_ops knows
 MAX_LINE = 200
 WRITING = {
     getattr(errno, name)

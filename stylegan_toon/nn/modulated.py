@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cuda_ops import fused_bias_act, setup_filter, upfirdn2d
+from cuda_ops import fused_epilogue, setup_filter
 from stylegan_toon.nn.equalized import EqualLinear
 
 
@@ -37,23 +37,33 @@ class ModulatedConv2d(nn.Module):
         laid = self.weight.data.permute(*order, 2, 3).contiguous(memory_format=torch.channels_last)
         self.weight.data = laid.permute(*order, 2, 3)
 
+    def style(self, w: Tensor) -> Tensor:
+        """w [N, D] -> what the input's channels are multiplied by [N, in]."""
+        return self.affine(w) * self.scale  # cheaper than scaling the weights, and the same
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """x [N, in, H, W], scaled by the style -> [N, out, H, W]; with up [N, out, 2H+1, 2W+1]."""
+        if self.up:
+            return F.conv_transpose2d(x, self.weight.transpose(0, 1).to(x.dtype), stride=2)
+        return F.conv2d(x, self.weight.to(x.dtype), padding=self.kernel // 2)
+
+    def demodulation(self, style: Tensor) -> Tensor | None:
+        """d [N, out] for a style [N, in]; None where this layer has none."""
+        if not self.demodulate:
+            return None
+        return (style.square() @ self.weight.square().sum([2, 3]).T + 1e-8).rsqrt()
+
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, H, W] of any dtype, w [N, D] float -> [N, out, H, W], or twice the size with up."""
-        style = self.affine(w) * self.scale  # cheaper than scaling the weights, and the same
-        x = x * style.to(x.dtype)[:, :, None, None]
-        if self.up:
-            weight = self.weight.transpose(0, 1)
-            y = F.conv_transpose2d(x, weight.to(x.dtype), stride=2)
-            y = upfirdn2d(y, self.fir, pad=(1, 1))
-        else:
-            weight = self.weight
-            y = F.conv2d(x, weight.to(x.dtype), padding=self.kernel // 2)
-        if self.demodulate:
-            squares = weight.square().sum([2, 3])
-            d = (style.square() @ (squares if self.up else squares.T) + 1e-8).rsqrt()
-            d = d.to(y.dtype)[:, :, None, None]
-            y = y * d if torch.is_grad_enabled() else y.mul_(d)
-        return y
+        style = self.style(w)
+        y = self.convolve(scaled(x, style))
+        fir = self.fir if self.up else None
+        return fused_epilogue(y, self.demodulation(style), f=fir, slope=1, gain=1, overwrite=True)
+
+
+def scaled(x: Tensor, style: Tensor) -> Tensor:
+    """x [N, C, H, W] with its channels multiplied by a style [N, C]."""
+    return fused_epilogue(x, style, slope=1, gain=1)
 
 
 class StyledConv(nn.Module):
@@ -70,15 +80,18 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: str | Tensor = "random") -> Tensor:
         """x [N, in, H, W], w [N, D] -> [N, out, H', W']; noise: random, const, none, or [N, 1, H', W']."""
-        y = self.conv(x, w)
+        style = self.conv.style(w)
+        y = self.conv.convolve(scaled(x, style))
+        fir = self.conv.fir if self.conv.up else None
         if noise == "const":
-            noise = self.noise_const
+            noise = self.noise_const[None, None]
         elif noise == "random":
-            noise = torch.randn(y.shape[0], 1, *y.shape[2:], device=y.device, dtype=torch.float32)
-        if isinstance(noise, Tensor):
-            noise = (noise * self.noise_strength).to(y.dtype)
-            y = y + noise if torch.is_grad_enabled() else y.add_(noise)
-        return fused_bias_act(y, self.bias)
+            size = [edge - self.conv.up for edge in y.shape[2:]]
+            noise = torch.randn(y.shape[0], 1, *size, device=y.device, dtype=torch.float32)
+        given = noise if isinstance(noise, Tensor) else None
+        strength = None if given is None else self.noise_strength
+        d = self.conv.demodulation(style)
+        return fused_epilogue(y, d, given, strength, self.bias, f=fir, overwrite=True)
 
 
 class ToRGB(nn.Module):

@@ -1,6 +1,7 @@
 """What all benches share: calls that take turns, their medians and ratios, and what they ran on."""
 
 import datetime
+import os
 import platform
 import statistics
 import time
@@ -111,6 +112,7 @@ def conditions(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if gpu else f"{device} ({platform.machine()})",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "TOON_OPS": os.environ.get("TOON_OPS", "auto"),
         "stylegan-toon": stylegan_toon.__version__,
     }
 

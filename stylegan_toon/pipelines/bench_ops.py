@@ -8,7 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cuda_ops import fused_bias_act, fused_bias_act_ref, setup_filter, upfirdn2d, upfirdn2d_ref
+from cuda_ops import (
+    fused_bias_act,
+    fused_bias_act_ref,
+    fused_epilogue,
+    fused_epilogue_ref,
+    setup_filter,
+    upfirdn2d,
+    upfirdn2d_ref,
+)
 from stylegan_toon.device import choose_device
 from stylegan_toon.pipelines.bench import (
     OURS,
@@ -25,11 +33,12 @@ from stylegan_toon.pipelines.bench_peers import Peer, open_peers
 LEAST = 0.05  # seconds a measurement fills with calls
 RESOLUTION, BATCH = {"cuda": 256}, {"cuda": 8}  # elsewhere 64 and 16
 CHANNELS = 64
+EPILOGUE: dict[str, Any] = {}  # no settings: the blur, then demodulation, noise and bias_act
 Op = Callable[[Tensor], Tensor]
 
 
 def cases(resolution: int) -> dict[str, tuple[int, int, dict[str, Any] | None]]:
-    """What StyleGAN2 does at a resolution: channels, edge of the input, and settings of upfirdn2d."""
+    """What StyleGAN2 does at a resolution: channels, edge of the input, settings of upfirdn2d or None."""
     r = resolution
     return {
         "bias_act": (CHANNELS, r, None),
@@ -37,6 +46,7 @@ def cases(resolution: int) -> dict[str, tuple[int, int, dict[str, Any] | None]]:
         f"blur {r} -> {r + 1}": (CHANNELS, r, {"pad": (2, 2)}),
         "skip down": (CHANNELS, r, {"down": 2, "pad": (1, 1)}),
         "skip up": (3, r // 2, {"up": 2, "pad": (2, 1)}),
+        f"epilogue {r + 1} -> {r}": (CHANNELS, r + 1, EPILOGUE),
     }
 
 
@@ -48,10 +58,10 @@ def bench(
     rounds: int = 5,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Time both operators, forward and with backward, in float32 and in 16 bits.
+    """Time the operators, forward and with backward, in float32 and in 16 bits.
 
-    On a GPU ours are the kernels, or an error; on a CPU they are the references themselves. Ours and the
-    references take pictures stored as [N, H, W, C], peers as [N, C, H, W].
+    On a GPU ours are the kernels, or an error; on a CPU they are the references themselves but under
+    TOON_OPS=native. Ours and the references take pictures stored as [N, H, W, C], peers as [N, C, H, W].
     Returns: JSON values: the conditions, and under "results" a row for each case, type of number and who.
     Raises: UsageError, MissingPartError (device, peer), KernelUnavailableError.
     """
@@ -66,20 +76,37 @@ def bench(
         for dtype in (torch.float32, torch.float16 if where.type == "cuda" else torch.bfloat16):
             x = torch.randn(batch, channels, edge, edge, device=where).to(dtype)
             about = {"case": case, "shape": list(x.shape), "dtype": str(dtype).removeprefix("torch.")}
-            results += [
-                about | row for row in _compare(x, operators(channels, settings, them, where), rounds)
-            ]
+            results += [about | row for row in _compare(x, operators(x.shape, settings, them, where), rounds)]
     asked = {"bench": "ops", "resolution": resolution, "batch": batch, "rounds": rounds, "seed": seed}
     return asked | conditions(where) | {"results": results}
 
 
 def operators(
-    channels: int, settings: dict[str, Any] | None, peers: Sequence[Peer], device: torch.device
+    shape: torch.Size, settings: dict[str, Any] | None, peers: Sequence[Peer], device: torch.device
 ) -> dict[str, Op]:
-    """One operator as ours, the reference and each peer have it; settings are upfirdn2d's."""
+    """One operator on [N, C, H, W] as ours, the reference and each peer have it; settings as in cases."""
+    n, channels, edge, _ = shape
+    if settings is EPILOGUE:
+        d, noise = (
+            torch.rand(n, channels, device=device) + 0.5,
+            torch.randn(n, 1, edge - 1, edge - 1, device=device),
+        )
+        strength, bias = torch.tensor(0.3, device=device), torch.randn(channels, device=device)
+        f = setup_filter(gain=4).to(device)
+        given: dict[str, Any] = {"d": d, "noise": noise, "strength": strength, "bias": bias, "f": f}
+
+        def theirs(x: Tensor, peer: Peer) -> Tensor:
+            y = peer.upfirdn2d(x, f=f, pad=(1, 1)) * d.to(x.dtype)[:, :, None, None]
+            return peer.bias_act(y + (noise * strength).to(x.dtype), bias=bias)
+
+        ops: dict[str, Op] = {
+            OURS: partial(fused_epilogue, **given),
+            "reference": partial(fused_epilogue_ref, **given),
+        }
+        return ops | {peer.name: partial(theirs, peer=peer) for peer in peers}
     if settings is None:
         bias = torch.randn(channels, device=device)
-        ops: dict[str, Op] = {
+        ops = {
             OURS: partial(fused_bias_act, bias=bias),
             "reference": partial(fused_bias_act_ref, bias=bias),
         }

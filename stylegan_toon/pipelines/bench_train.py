@@ -14,6 +14,8 @@ from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.device import choose_device, keep_buffers
 from stylegan_toon.losses.adversarial import logistic_d, logistic_g
 from stylegan_toon.losses.regularize import path_length_penalty, r1_penalty
+from stylegan_toon.methods.freezesg import Config as FreezeConfig
+from stylegan_toon.methods.freezesg import FreezeSG
 from stylegan_toon.methods.gan import Gan, GanConfig, Places, cut_noise
 from stylegan_toon.pipelines.bench import (
     OURS,
@@ -34,8 +36,10 @@ from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import build_discriminator, build_generator, discriminator_checkpoint
 
 RESOLUTION, BATCH = 64, 8
+FREEZESG = "ours, FreezeSG"
 CONFIG = GanConfig(mixing=0.0)  # a second pass through the mapping, 9 times in 10, would blur the figures
 SHARES = {"d": 1.0, "r1": 1 / CONFIG.r1_every, "g": 1.0, "path": 1 / CONFIG.path_every, "ema": 1.0}
+STEPS = {"first": 1 / CONFIG.r1_every, "rest": 1 - 1 / CONFIG.r1_every}  # whole steps, with R1 and without
 Phases = Mapping[str, Callable[[], object]]
 
 
@@ -49,8 +53,9 @@ def bench(
 ) -> dict[str, Any]:
     """Time D, R1, G, path length (on half a batch) and EMA, in float32, random weights of the paper's widths.
 
-    Ours are the steps that train takes. A peer's networks are trained by the same losses and torch's Adam.
-    Returns: JSON values: the conditions, and under "results" a row for ours and each peer.
+    Ours are the steps that train takes; FREEZESG is a step of finetune with half of the resolutions frozen,
+    timed as a whole. A peer's networks are trained by the same losses and torch's Adam.
+    Returns: JSON values: the conditions, and under "results" a row for ours, FREEZESG and each peer.
     Raises: UsageError, MissingPartError (device, peer).
     """
     where = choose_device(device)
@@ -62,18 +67,21 @@ def bench(
     for peer in (None, *them):
         name = OURS if peer is None else peer.name
         phases[name], scores[name] = _phases(peer, resolution, batch, where, seed)
+    phases = {OURS: phases[OURS], FREEZESG: finetuning(resolution, batch, where, seed), **phases}
     calls = {f"{name} {phase}": call for name in phases for phase, call in phases[name].items()}
     times = take_turns(calls, rounds, where)
-    whole = {name: step_times({phase: times[f"{name} {phase}"] for phase in SHARES}) for name in phases}
+    whole = {name: step_times({phase: times[f"{name} {phase}"] for phase in phases[name]}) for name in phases}
     results = []
     for name in phases:
         row: dict[str, Any] = {"who": name}
-        row["phases_ms"] = {phase: rounded(times[f"{name} {phase}"].median * 1e3) for phase in SHARES}
+        row["phases_ms"] = {
+            phase: rounded(times[f"{name} {phase}"].median * 1e3) for phase in SHARES if phase in phases[name]
+        }
         row["step_ms"] = rounded(whole[name].median * 1e3)
         row["seconds_per_kimg"] = rounded(whole[name].median / batch * 1e3)
         path = str(Path(paths[name]).resolve()) if name in paths else ""
         row["peak_mib"] = peak_memory(stepping, name, path, resolution, batch, str(where), device=where)
-        if name != OURS:
+        if name in scores and name != OURS:
             row["ours_is_faster"] = ratios(whole[name], whole[OURS])
             row["difference"] = difference(scores[OURS], scores[name])
         results.append(row)
@@ -90,18 +98,22 @@ def as_text(report: dict[str, Any]) -> list[str]:
         ratio = row.get("ours_is_faster", {})
         figures = (row["step_ms"], row["seconds_per_kimg"], row["peak_mib"])
         against = (ratio.get("time"), ratio.get("cpu_time"), row.get("difference"))
-        rows.append((row["who"], *row["phases_ms"].values(), *figures, *against))
+        phases = (row["phases_ms"].get(phase) for phase in SHARES)
+        rows.append((row["who"], *phases, *figures, *against))
     size = f"a step of training, {report['resolution']} px, batch {report['batch']}"
     return [heading(report), size, *table(head, rows)]
 
 
 def step_times(phases: Mapping[str, Times]) -> Times:
-    """A whole step round by round, every phase as often as it comes: R1 in 1 of 16 steps, ..."""
+    """A whole step round by round, every phase as often as it comes: R1 in 1 of 16 steps, ...
+
+    Of STEPS, whole steps, too.
+    """
 
     def added(rounds: Sequence[tuple[float, ...]]) -> list[float]:
-        return [sum(a * b for a, b in zip(SHARES.values(), one, strict=True)) for one in rounds]
+        return [sum(a * b for a, b in zip(shares, one, strict=True)) for one in rounds]
 
-    times = [phases[phase] for phase in SHARES]
+    times, shares = [*phases.values()], [(SHARES | STEPS)[phase] for phase in phases]
     seconds = list(zip(*(one.seconds for one in times), strict=True))
     return Times(added(seconds), added(list(zip(*(one.cpu for one in times), strict=True))))
 
@@ -110,6 +122,8 @@ def stepping(name: str, path: str, resolution: int, batch: int, device: str) -> 
     """What takes every phase once, by ours or a peer, alone in its process."""
     where = torch.device(device)
     keep_buffers()
+    if name == FREEZESG:
+        return finetuning(resolution, batch, where, 0)["first"]
     peer = open_peer(f"{name}={path}", where) if path else None
     phases, _ = _phases(peer, resolution, batch, where, 0)
     return lambda: [phase() for phase in phases.values()]
@@ -160,6 +174,17 @@ def own_phases(gan: Gan, real: Tensor) -> Phases:
 
     path, average = partial(gan.step_path, opt["g"], 0), partial(gan.average, 1)
     return {"d": step_d, "r1": step_r1, "g": step_g, "path": path, "ema": average}
+
+
+def finetuning(resolution: int, batch: int, device: torch.device, seed: int) -> Phases:
+    """A step of FreezeSG with structure loss, with R1 ("first") and without ("rest")."""
+    source = build_generator(random_generator(resolution, seed), trainable=True)
+    half = source.config.n_resolutions // 2
+    config = FreezeConfig(batch=batch, freeze_g=half, freeze_sg=half, structure_layers=half)
+    method = FreezeSG(config, source.to(device), Discriminator(source.config).to(device)).to(device)
+    real, opt = torch.rand(batch, 3, resolution, resolution, device=device) * 2 - 1, method.optimizers()
+    step = partial(method.step, {"cartoon": real.to(memory_format=torch.channels_last)}, opt)
+    return {"first": partial(step, 0), "rest": partial(step, 1)}
 
 
 def _theirs(

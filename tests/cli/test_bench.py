@@ -43,7 +43,7 @@ def test_the_operators_as_a_table(here, monkeypatch):
     lines = done.stdout.splitlines()
     assert f"torch {torch.__version__}, rounds: 1" in lines[0]
     assert lines[2].split()[:3] == ["case", "numbers", "who"]
-    assert len(lines) == 3 + 5 * 2 * 2
+    assert len(lines) == 3 + 6 * 2 * 2
 
 
 def test_a_step_of_training_as_one_document(here):
@@ -51,11 +51,13 @@ def test_a_step_of_training_as_one_document(here):
     done = here("bench", "train", *given, "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    (row,) = report["results"]
+    row, finetuning = report["results"]
     assert set(row["phases_ms"]) == {"d", "r1", "g", "path", "ema"}
     d, r1, g, path, ema = row["phases_ms"].values()
     assert row["step_ms"] == pytest.approx(d + r1 / 16 + g + path / 4 + ema, rel=1e-3)
     assert row["seconds_per_kimg"] == pytest.approx(row["step_ms"] / 2, rel=1e-3)
+    assert finetuning["who"] == "ours, FreezeSG" and finetuning["phases_ms"] == {}
+    assert finetuning["step_ms"] > 0 and "ours_is_faster" not in finetuning
 
 
 def test_a_photo_by_stage_and_several_as_one_document(here, monkeypatch):

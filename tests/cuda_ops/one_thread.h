@@ -12,7 +12,7 @@ using cudaStream_t = void*;
 #define __global__
 #define __device__
 #define __forceinline__ inline
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 
 struct Index { unsigned x; };
 static Index blockIdx, threadIdx;

@@ -40,7 +40,7 @@ def test_asking_for_kernels_on_the_cpu_is_an_error(monkeypatch):
 
 def test_an_unknown_mode_is_answered_with_the_known_ones(monkeypatch):
     monkeypatch.setenv("TOON_OPS", "fast")
-    with pytest.raises(ValueError, match="TOON_OPS must be one of auto, reference, cuda, not 'fast'"):
+    with pytest.raises(ValueError, match="TOON_OPS must be one of auto, reference, native, cuda, not 'fast'"):
         fused_bias_act(X)
 
 

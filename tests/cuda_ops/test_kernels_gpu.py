@@ -6,7 +6,15 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 
 import cuda_ops
-from cuda_ops import fused_bias_act, fused_bias_act_ref, setup_filter, upfirdn2d, upfirdn2d_ref
+from cuda_ops import (
+    fused_bias_act,
+    fused_bias_act_ref,
+    fused_epilogue,
+    fused_epilogue_ref,
+    setup_filter,
+    upfirdn2d,
+    upfirdn2d_ref,
+)
 
 pytestmark = pytest.mark.gpu
 
@@ -163,3 +171,44 @@ def test_compiled_it_equals_eager():
         y = g(x, bias)
         results.append((y, *torch.autograd.grad(y.square().sum(), (x, bias))))
     assert_close(*results)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("channels, filtered", [(64, True), (64, False), (5, True)])
+@pytest.mark.parametrize("clamp", [None, 1.0])
+def test_epilogue_equals_its_reference(clamp, channels, filtered, layout, dtype):
+    x = make((2, channels, 34, 50), dtype, layout)
+    f, out = (setup_filter(gain=4).cuda(), (33, 49)) if filtered else (None, (34, 50))
+    shapes = {"d": (2, channels), "strength": (), "bias": (channels,), "scale": (2, channels)}
+    given = {name: torch.randn(shape, device="cuda", requires_grad=True) for name, shape in shapes.items()}
+    noise = torch.randn(1, 1, *out, device="cuda")
+    cotangent, direction = torch.randn(2, channels, *out, device="cuda").to(dtype), torch.randn_like(x)
+    wide = [t.detach().double().requires_grad_() for t in (x, *given.values())]
+
+    def op(x, f=f):
+        return fused_epilogue(x, **given, noise=noise, f=f, clamp=clamp)
+
+    def reference(x):
+        learnt = dict(zip(given, wide[1:], strict=True))
+        exact = None if f is None else f.double()
+        return fused_epilogue_ref(x, **learnt, noise=noise.double(), f=exact, clamp=clamp)
+
+    got = derivatives(op, x, list(given.values()), cotangent, direction)
+    wanted = derivatives(reference, wide[0], wide[1:], cotangent.double(), direction.double())
+    assert got[0].dtype == dtype
+    for a, b in zip(got, wanted, strict=True):
+        size = max(1.0, float(b.detach().abs().max()))  # sums over a picture are large
+        assert_close(a.double() / size, b / size, rtol=TOLERANCE[dtype], atol=8 * TOLERANCE[dtype])
+
+
+def test_epilogue_differentiates_twice():
+    x = torch.randn(2, 3, 6, 7, dtype=torch.float64, device="cuda", requires_grad=True)
+    d = torch.rand(2, 3, dtype=torch.float64, device="cuda", requires_grad=True)
+    f = setup_filter(gain=4).cuda()
+
+    def op(x, d):
+        return fused_epilogue(x, d, f=f)
+
+    assert gradcheck(op, (x, d))
+    assert gradgradcheck(op, (x, d))

@@ -79,7 +79,7 @@ def test_the_operators_equal_numpy_and_their_rates_follow_from_their_bytes(peer,
     monkeypatch.setattr(bench_ops, "LEAST", 0.001)
     report = bench_ops.bench(8, 2, "cpu", [f"rosinality={peer}"], rounds=1)
     rows = {(r["case"], r["dtype"], r["who"]): r for r in report["results"]}
-    assert len(rows) == 5 * 2 * 3
+    assert len(rows) == 6 * 2 * 3
     for (_, dtype, who), row in rows.items():
         if who != "ours":
             assert row["difference"] < (2e-6 if dtype == "float32" else 2e-2)
