@@ -117,26 +117,15 @@ class EncoderTraining(nn.Module):
         """No: it is trained with the whole batch only."""
         return parts == 1
 
-    def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
-        """One step on batch["photo"] [N, 3, R, R] and as many samples of the generator."""
-        config, (g, _, look) = self.config, self._fixed
-        n, at = len(batch["photo"]), ranks.part(len(batch["photo"]))
-        photos = batch["photo"][at]
-        share = len(photos) / n
+    def comparisons(self, made: Tensor, wanted: Tensor, share: float) -> dict[str, Tensor]:
+        """The weighted losses between pictures [N, 3, R, R], of which these are a share of all."""
+        config, look = self.config, self._fixed[2]
+        losses = {}
+        if config.pixel_weight:
+            losses["pixel"] = pyramid_l1(made, wanted) * config.pixel_weight
         with torch.no_grad():
-            w = g.broadcast(g.mapping(torch.randn(n, g.config.z_dim, device=photos.device)[at]))
-            samples = g.synthesis(w, "none")[-1].clamp(-1, 1)
-        wanted = torch.cat([photos, samples])
-        w_plus = self.encoder(self.degrade(wanted, 2 * n, torch.arange(2 * n).reshape(2, n)[:, at].flatten()))
-        made = g.synthesis(w_plus, "none")[-1]
-        with torch.no_grad():
-            wanted_features = self.features(wanted)
+            wanted_features = self.features(wanted) if config.feature_weight else []
             sizes = ranks.total(feature_sizes(wanted_features) * share) if wanted_features else None
-        losses = {
-            "pixel": pyramid_l1(made, wanted) * config.pixel_weight,
-            "latent": (w_plus[len(photos) :] - w).square().mean() / self._spread * config.latent_weight,
-            "offset": offset_loss(w_plus) / self._spread * config.offset_weight,
-        }
         if wanted_features:
             made_features = self.features(made)
             losses["feature"] = feature_l1(made_features, wanted_features, sizes) * config.feature_weight
@@ -144,6 +133,32 @@ class EncoderTraining(nn.Module):
             with torch.no_grad():
                 known = look(wanted)[0]
             losses["identity"] = identity_loss(look(made)[0], known) * config.identity_weight
+        return losses
+
+    def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
+        """One step on batch["photo"] [N, 3, R, R] and as many samples of the generator.
+
+        Where no loss compares pictures it is 2 N samples, and nothing is drawn from their codes.
+        """
+        config, (g, _, _) = self.config, self._fixed
+        compares = config.pixel_weight or config.feature_weight or config.identity_weight
+        photos = batch["photo"] if compares else batch["photo"][:0]
+        n = 2 * len(batch["photo"]) - len(photos)
+        at, mine = ranks.part(n), ranks.part(len(photos))
+        photos, share = photos[mine], len(range(n)[at]) / n
+        with torch.no_grad():
+            w = g.broadcast(g.mapping(torch.randn(n, g.config.z_dim, device=g.w_mean.device)[at]))
+            samples = g.synthesis(w, "none")[-1].clamp(-1, 1)
+        wanted, total_of = torch.cat([photos, samples]), len(batch["photo"]) * 2
+        places = torch.arange(total_of)
+        kept = torch.cat([places[: total_of - n][mine], places[total_of - n :][at]])
+        w_plus = self.encoder(self.degrade(wanted, total_of, kept))
+        losses = {
+            "latent": (w_plus[len(photos) :] - w).square().mean() / self._spread * config.latent_weight,
+            "offset": offset_loss(w_plus) / self._spread * config.offset_weight,
+        }
+        if compares:
+            losses |= self.comparisons(g.synthesis(w_plus, "none")[-1], wanted, share)
         total = torch.stack(list(losses.values())).sum() * share
         opt["e"].zero_grad()
         total.backward()
