@@ -20,7 +20,7 @@ BENCHES = ("generator", "train", "ops", "toonify")  # each is a module of pipeli
 )
 @click.argument("what", metavar="|".join(BENCHES), type=click.Choice(BENCHES))
 @click.option(
-    "--resolution", type=click.IntRange(8, 1024), metavar="R",
+    "--resolution", type=click.IntRange(8, 4096), metavar="R",
     help="Edge of the pictures. Default: 256; of train, and of ops on a CPU, 64; of toonify 1024.",
 )  # fmt: skip
 @click.option(
@@ -35,6 +35,10 @@ BENCHES = ("generator", "train", "ops", "toonify")  # each is a module of pipeli
 @click.option(
     "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Figures are medians of them."
 )
+@click.option(
+    "--slopes", is_flag=True,
+    help="Also how time grows: of generator with batch and resolution, of toonify with the faces in a photo.",
+)  # fmt: skip
 def bench(common: Common, what: str, **options: Any) -> None:
     """Measure speed and memory, and print a table.
 

@@ -1,6 +1,7 @@
 """What all benches share: calls that take turns, their medians and ratios, and what they ran on."""
 
 import datetime
+import math
 import os
 import platform
 import statistics
@@ -13,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import stylegan_toon
@@ -146,6 +148,27 @@ def _peak(prepare: Callable[..., Callable[[], object]], given: tuple[Any, ...], 
     call()
     status = Path("/proc/self/status").read_text()  # getrusage would begin at the parent's peak
     return rounded(int(status.split("VmHWM:")[1].split()[0]) / 2**10)
+
+
+def line(points: Mapping[int, float]) -> tuple[float, float]:
+    """Slope and value at 0 of the line of least squares through values by number."""
+    slope, fixed = np.polyfit(list(points), list(points.values()), 1)
+    return float(slope), float(fixed)
+
+
+def growth(counted: Mapping[int, Times]) -> dict[str, Any]:
+    """The milliseconds that each number of things took, and the line through them."""
+    slope, fixed = line({count: one.median * 1e3 for count, one in counted.items()})
+    taken = {str(count): rounded(one.median * 1e3) for count, one in counted.items()}
+    return {"ms": taken, "ms_each": rounded(slope), "ms_fixed": rounded(fixed)}
+
+
+def growth_with_pixels(by_resolution: Mapping[int, Times]) -> dict[str, Any]:
+    """The milliseconds at each resolution, and the power of the number of pixels that fits them best."""
+    pixels = [2 * math.log(resolution) for resolution in by_resolution]
+    power, _ = np.polyfit(pixels, [math.log(one.median) for one in by_resolution.values()], 1)
+    taken = {str(r): rounded(one.median * 1e3) for r, one in by_resolution.items()}
+    return {"ms": taken, "power_of_pixels": rounded(float(power), 3)}
 
 
 def table(head: Row, rows: Sequence[Row]) -> list[str]:

@@ -1,6 +1,6 @@
 """How fast a generator draws, alone or beside peers that have the same weights."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ from stylegan_toon.device import choose_device
 from stylegan_toon.errors import UsageError
 from stylegan_toon.pipelines.bench import (
     OURS,
+    Times,
     conditions,
     difference,
     figures,
+    growth,
+    growth_with_pixels,
     heading,
     peak_memory,
     ratios,
@@ -40,12 +43,14 @@ def bench(
     peers: Sequence[str] = (),
     rounds: int = 5,
     seed: int = 0,
+    slopes: bool = False,
 ) -> dict[str, Any]:
     """Time z [N, Z] to pictures [N, 3, R, R] with constant noise and random weights, the paper's widths.
 
     Args:
         peers: NAME=PATH, as bench_peers.
-    Returns: JSON values: the conditions, and under "results" a row for ours and each peer.
+        slopes: also ours at 1, 2 and 4 times the batch, and at a quarter and half of the resolution.
+    Returns: JSON values: the conditions, and under "results" a row for ours and each peer; "slopes".
     Raises: UsageError, MissingPartError (device, peer).
     """
     where = choose_device(device)
@@ -69,7 +74,36 @@ def bench(
         results.append(row)
     count = sum(t.numel() for name, t in checkpoint.tensors.items() if not name.endswith(BUFFERS))
     asked = {"bench": "generator", "resolution": resolution, "batch": batch, "rounds": rounds, "seed": seed}
-    return asked | {"parameters": count} | conditions(where) | {"results": results}
+    report = asked | {"parameters": count} | conditions(where) | {"results": results}
+    return (
+        report | {"slopes": _slopes(checkpoint, resolution, batch, rounds, seed, where)} if slopes else report
+    )
+
+
+def _slopes(
+    checkpoint: Checkpoint, resolution: int, batch: int, rounds: int, seed: int, device: torch.device
+) -> dict[str, Any]:
+    """How ours grows with the batch, and with the resolution."""
+
+    def timed(calls: Mapping[int, Callable[[], object]]) -> dict[int, Times]:
+        times = take_turns({str(number): call for number, call in calls.items()}, rounds, device)
+        return {int(number): one for number, one in times.items()}
+
+    draw = drawer(checkpoint, None, device)
+    batches = {
+        n: partial(draw, _codes(n, checkpoint, seed).to(device)) for n in (batch, 2 * batch, 4 * batch)
+    }
+    codes, resolutions = _codes(batch, checkpoint, seed).to(device), {resolution: draw}
+    for smaller in (resolution // 4, resolution // 2):
+        if smaller >= 8:
+            resolutions[smaller] = drawer(random_generator(smaller, seed), None, device)
+    found = {"batch": growth(timed(batches))}
+    if len(resolutions) > 1:
+        calls: dict[int, Callable[[], object]] = {
+            r: partial(resolutions[r], codes) for r in sorted(resolutions)
+        }
+        found["resolution"] = growth_with_pixels(timed(calls))
+    return found
 
 
 def as_text(report: dict[str, Any]) -> list[str]:
@@ -83,13 +117,27 @@ def as_text(report: dict[str, Any]) -> list[str]:
              ratio.get("time"), ratio.get("cpu_time"), row.get("difference"))
         )  # fmt: skip
     size = f"generator, {report['resolution']} px, batch {report['batch']}"
-    return [heading(report), size, *table(head, rows)]
+    return [heading(report), size, *table(head, rows), *slopes_as_text(report.get("slopes", {}))]
+
+
+def slopes_as_text(slopes: dict[str, Any]) -> list[str]:
+    """A line for each."""
+    lines = []
+    for name, found in slopes.items():
+        points = ", ".join(f"{number}: {ms} ms" for number, ms in found["ms"].items())
+        if "power_of_pixels" in found:
+            lines.append(
+                f"by {name}: {points}; as the number of pixels to the power {found['power_of_pixels']}"
+            )
+        else:
+            lines.append(f"by {name}: {points}; fitted {found['ms_fixed']} ms + {found['ms_each']} ms each")
+    return lines
 
 
 def power_of_two(resolution: int) -> int:
     """The resolution. Raises: UsageError for one that no StyleGAN2 has."""
-    if resolution & (resolution - 1):
-        raise UsageError(f"--resolution must be a power of two, as 64 or 256, not {resolution}")
+    if resolution & (resolution - 1) or resolution > 1024:
+        raise UsageError(f"--resolution must be a power of two up to 1024, as 64 or 256, not {resolution}")
     return resolution
 
 

@@ -18,6 +18,7 @@ from cuda_ops import (
     upfirdn2d_ref,
 )
 from stylegan_toon.device import choose_device
+from stylegan_toon.errors import UsageError
 from stylegan_toon.pipelines.bench import (
     OURS,
     conditions,
@@ -57,14 +58,17 @@ def bench(
     peers: Sequence[str] = (),
     rounds: int = 5,
     seed: int = 0,
+    slopes: bool = False,
 ) -> dict[str, Any]:
     """Time the operators, forward and with backward, in float32 and in 16 bits.
 
     On a GPU ours are the kernels, or an error; on a CPU they are the references themselves but under
     TOON_OPS=native. Ours and the references take pictures stored as [N, H, W, C], peers as [N, C, H, W].
     Returns: JSON values: the conditions, and under "results" a row for each case, type of number and who.
-    Raises: UsageError, MissingPartError (device, peer), KernelUnavailableError.
+    Raises: UsageError (slopes, too), MissingPartError (device, peer), KernelUnavailableError.
     """
+    if slopes:
+        raise UsageError("bench ops fits no slopes; --slopes goes with generator and toonify")
     where = choose_device(device)
     if where.type == "cuda":
         os.environ["TOON_OPS"] = "cuda"  # an error rather than a comparison of the reference with itself

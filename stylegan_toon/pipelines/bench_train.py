@@ -12,6 +12,7 @@ from torch.optim import Adam
 
 from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.device import choose_device, keep_buffers
+from stylegan_toon.errors import UsageError
 from stylegan_toon.losses.adversarial import logistic_d, logistic_g
 from stylegan_toon.losses.regularize import path_length_penalty, r1_penalty
 from stylegan_toon.methods.freezesg import Config as FreezeConfig
@@ -50,14 +51,17 @@ def bench(
     peers: Sequence[str] = (),
     rounds: int = 5,
     seed: int = 0,
+    slopes: bool = False,
 ) -> dict[str, Any]:
     """Time D, R1, G, path length (on half a batch) and EMA, in float32, random weights of the paper's widths.
 
     Ours are the steps that train takes; FREEZESG is a step of finetune with half of the resolutions frozen,
     timed as a whole. A peer's networks are trained by the same losses and torch's Adam.
     Returns: JSON values: the conditions, and under "results" a row for ours, FREEZESG and each peer.
-    Raises: UsageError, MissingPartError (device, peer).
+    Raises: UsageError (slopes, too), MissingPartError (device, peer).
     """
+    if slopes:
+        raise UsageError("bench train fits no slopes; --slopes goes with generator and toonify")
     where = choose_device(device)
     resolution, batch = power_of_two(resolution or RESOLUTION), batch or BATCH
     them = open_peers(peers, where)

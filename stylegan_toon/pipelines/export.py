@@ -92,16 +92,22 @@ def _network(
     return blended, {"models": models, "recipe": to_json(own)}
 
 
+def in_onnxruntime(data: bytes) -> Any:
+    """A session of onnxruntime for an ONNX file, on the CPU, with as many threads as torch has."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
 def difference(data: bytes, generator: Generator, part: str, noise: str, seed: int = 0) -> float:
     """The largest difference between an ONNX file in onnxruntime and part of generator in torch.
 
     It is that over random codes, in the batches of TRIED; NaN where one of both drew no numbers.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = in_onnxruntime(data)
     draw, gaps = torch.Generator().manual_seed(seed), []
     for n, psi in TRIED:
         wanted, given = _in_torch(generator, part, noise, n, psi, draw)

@@ -1,12 +1,14 @@
 """bench through the command line: a table, one document, and errors in a line."""
 
 import json
+import math
 import sys
 
+import numpy
 import pytest
 import torch
 
-from stylegan_toon.pipelines import bench_ops, bench_toonify
+from stylegan_toon.pipelines import bench, bench_ops, bench_toonify
 from tests.pipelines.peer import write_peer
 
 
@@ -67,9 +69,36 @@ def test_a_photo_by_stage_and_several_as_one_document(here, monkeypatch):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert list(report["stages_ms"]) == ["find", "invert", "draw", "enlarge", "paste", "save"]
+    assert report["draw_by_onnxruntime_ms"] > 0
     two, four = report["photos"]
     assert (two["photos"], four["photos"]) == (2, 4)
     assert report["ms_per_photo"] == pytest.approx((four["ms"] - two["ms"]) / 2, rel=0.01, abs=0.1)
+
+
+def test_how_time_grows(here, monkeypatch):
+    monkeypatch.setattr(bench_toonify, "COUNTS", (1, 2))
+    given = ("--rounds", "1", "--device", "cpu", "--slopes", "--json")
+    drawing = json.loads(here("bench", "generator", "--resolution", "32", "--batch", "2", *given).stdout)
+    batch, resolution = drawing["slopes"]["batch"], drawing["slopes"]["resolution"]
+    assert list(batch["ms"]) == ["2", "4", "8"] and list(resolution["ms"]) == ["8", "16", "32"]
+    assert batch["ms_each"] == pytest.approx(
+        numpy.polyfit([2, 4, 8], list(batch["ms"].values()), 1)[0], rel=0.02
+    )
+    first, _, last = resolution["ms"].values()
+    assert 0 < resolution["power_of_pixels"] == pytest.approx(math.log(last / first, 16), abs=0.2)
+
+    photo = here("bench", "toonify", "--resolution", "512", *given)
+    faces = json.loads(photo.stdout)["slopes"]["faces"]["ms"]
+    assert list(faces) == ["4", "8", "16"] and faces["16"] > faces["4"]
+
+
+def test_a_curve_of_known_shape():
+    times = {n: bench.Times([0.002 * n + 0.001] * 3) for n in (1, 2, 4)}
+    assert bench.growth(times)["ms_each"] == pytest.approx(2) and bench.growth(times)[
+        "ms_fixed"
+    ] == pytest.approx(1)
+    times = {r: bench.Times([1e-6 * r**3]) for r in (8, 16, 64)}
+    assert bench.growth_with_pixels(times)["power_of_pixels"] == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +107,12 @@ def test_a_photo_by_stage_and_several_as_one_document(here, monkeypatch):
         (("everything",), 2, "'everything' is not one of"),
         ((), 2, "Missing argument"),
         (("generator", "--resolution", "4"), 2, "--resolution"),
-        (("generator", "--resolution", "100"), 2, "must be a power of two"),
+        (("generator", "--resolution", "100"), 2, "must be a power of two up to 1024"),
         (("ops", "--batch", "0"), 2, "--batch"),
         (("ops", "--peer", "rosinality=nowhere"), 2, "no checkout of rosinality"),
         (("toonify", "--peer", "stylegan3=."), 2, "bench toonify runs no peer"),
+        (("ops", "--slopes"), 2, "bench ops fits no slopes"),
+        (("train", "--slopes"), 2, "bench train fits no slopes"),
         (("toonify", "--resolution", "8"), 2, "give another --seed or a larger --resolution"),
         (("generator", "--peer", "stylegan3"), 2, "give rosinality=PATH or stylegan3=PATH"),
     ],

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from cuda_ops._build import CSRC
 from cuda_ops.compile import Kernel, compile_kernels, main, parse_ptxas
@@ -58,3 +59,12 @@ def test_without_nvcc_it_says_so_in_one_line(tmp_path):
     assert done.returncode == 5
     wanted = f"cuda_ops: not compiled: there is no CUDA compiler (nvcc) in CUDA_HOME={tmp_path}\n"
     assert (done.stdout, done.stderr) == ("", wanted)
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or not shutil.which("bash"), reason="needs bash and no GPU")
+def test_the_gpu_check_says_that_there_is_no_gpu(tmp_path):
+    script, out = CSRC.parent.parent / "tools" / "gpu_check.sh", tmp_path / "out"
+    env = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(["bash", str(script), str(out)], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, out.exists()) == (5, "", False)
+    assert done.stderr == "gpu_check: PyTorch finds no CUDA device here; see stylegan-toon doctor\n"
