@@ -23,7 +23,7 @@ blend = click.option(
     help="The K lowest resolutions from the source. Default: the style's own.",
 )
 refine = click.option(
-    "--refine", type=click.IntRange(0, 3), default=0, show_default=True, help="Of photos, as in toonify."
+    "--refine", type=click.IntRange(0, 3), default=1, show_default=True, help="Of photos, as in toonify."
 )
 metadata = click.option(
     "--metadata/--no-metadata", default=True, help="Write into every PNG how it was made, or not."

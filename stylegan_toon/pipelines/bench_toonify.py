@@ -17,6 +17,7 @@ from stylegan_toon.exact import normal
 from stylegan_toon.faces.align import side
 from stylegan_toon.faces.detect import Face
 from stylegan_toon.images import save_png
+from stylegan_toon.methods.invert import STEPS
 from stylegan_toon.pipelines.bench import (
     Times,
     conditions,
@@ -180,7 +181,7 @@ def stages_of(toonifier: Toonifier, files: Sequence[Path], out: Path) -> dict[st
 
     def invert() -> None:
         crops = torch.cat([toonifier.crops(photo, faces) for photo, faces in opened])
-        left["codes"] = toonifier.invert(crops)
+        left["codes"] = toonifier.invert(crops, STEPS[1])
 
     def draw() -> None:
         left["cartoons"] = toonifier.draw(left["codes"])

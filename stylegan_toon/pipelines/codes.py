@@ -73,7 +73,7 @@ class Family:
                     "child of it: it learnt other codes; name another --style"
                 )
 
-    def gather(self, given: Sequence[str], psi: float | None = None, refine: int = 0) -> Codes:
+    def gather(self, given: Sequence[str], psi: float | None = None, refine: int = 1) -> Codes:
         """The codes of seeds ("0-7,9"), photos, folders of photos, and latent files, in the order given.
 
         A name that is no list of seeds, or is a file, is a file. Of a photo the largest face is taken; of

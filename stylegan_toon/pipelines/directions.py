@@ -78,7 +78,7 @@ def find_direction(
     styles: Sequence[str] = (),
     blend: int | Recipe | None = None,
     psi: float | None = None,
-    refine: int = 0,
+    refine: int = 1,
     out: str | Path = "direction",
     device: str = "auto",
     report: Callable[[str], None] = lambda text: None,

@@ -28,7 +28,7 @@ def edit_faces(
     styles: Sequence[str] = (),
     blend: int | Recipe | None = None,
     psi: float | None = None,
-    refine: int = 0,
+    refine: int = 1,
     out: str | Path = "out",
     save: str | Path | None = None,
     device: str = "auto",

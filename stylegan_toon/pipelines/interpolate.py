@@ -37,7 +37,7 @@ def interpolate(
     styles: Sequence[str] = (),
     blend: int | Recipe | None = None,
     psi: float | None = None,
-    refine: int = 0,
+    refine: int = 1,
     out: str | Path = "walk.gif",
     save: str | Path | None = None,
     device: str = "auto",

@@ -24,7 +24,7 @@ def mix(
     style: str | None = None,
     blend: int | Recipe | None = None,
     psi: float | None = None,
-    refine: int = 0,
+    refine: int = 1,
     out: str | Path = "mix.png",
     save: str | Path | None = None,
     device: str = "auto",

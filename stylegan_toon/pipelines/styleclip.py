@@ -220,7 +220,7 @@ def edit_by_text(
     styles: Sequence[str] = (),
     blend: int | Recipe | None = None,
     psi: float | None = None,
-    refine: int = 0,
+    refine: int = 1,
     out: str | Path = "out",
     resume: str = "auto",
     device: str = "auto",

@@ -123,7 +123,7 @@ def toonify_files(
     style: str = "storybook",
     source: str = "faces",
     blend: int | Recipe | None = None,
-    refine: int = 0,
+    refine: int = 1,
     refine_steps: int | None = None,
     faces: str | int = "all",
     size: int | None = None,

@@ -102,7 +102,8 @@ def test_a_blend_that_changes_nothing_is_said(toon):
     [
         (["--blend", "5"], 2, "0..4"),
         (["--style", "webtune"], 4, "drawn"),
-        (["--source", "drawn", PORTRAIT], 4, "encoder"),
+        (["--source", "drawn", PORTRAIT, "--refine", "0"], 4, "encoder"),
+        (["--source", "drawn", PORTRAIT], 0, "drawn has no encoder, so optimisation starts at the mean face"),
         (["absent.jpg"], 3, "absent.jpg"),
         ([PORTRAIT, "--out", "/dev/null/x"], 9, "/dev/null/x"),
         ([PORTRAIT, "--size", "64"], 2, "--crop-only"),
