@@ -69,22 +69,32 @@ def kernels(device: torch.device, dtype: torch.dtype) -> Any:
         return None
 
 
-def unavailable_reason() -> str | None:
-    """Why the kernels cannot run here, in one line, or None if they can; builds them where it can."""
-    if mode() == "reference":
+def unavailable_reason(device: str = "cuda") -> str | None:
+    """Why no kernels run on device, in one line, or None if they do; builds them where it can."""
+    chosen = mode()
+    if chosen == "reference":
         return "TOON_OPS=reference"
     try:
-        from cuda_ops._build import load
+        if device == "cuda":
+            from cuda_ops._build import load
 
-        load()
+            load()
+        elif device != "cpu":
+            return f"there are none for {device}"
+        elif chosen != "native":
+            return "on the CPU they run under TOON_OPS=native alone"
+        else:
+            from cuda_ops import _cpu
+
+            _cpu.load()
     except KernelUnavailableError as error:
         return str(error)
     return None
 
 
-def available() -> bool:
-    """Whether the kernels run here; on a machine with a GPU the first call builds them."""
-    return unavailable_reason() is None
+def available(device: str = "cuda") -> bool:
+    """Whether kernels run on device; the first call builds them."""
+    return unavailable_reason(device) is None
 
 
 def traced(x: Tensor) -> bool:

@@ -149,6 +149,7 @@ def sheet(photos: list[Path]) -> None:
     import torch
 
     from stylegan_toon.images import grid, load_image, save_png, to_tensor
+    from stylegan_toon.methods.invert import STEPS
     from stylegan_toon.pipelines.blends import largest_face
     from stylegan_toon.pipelines.toonify import Toonifier, toonify_files
 
@@ -165,7 +166,7 @@ def sheet(photos: list[Path]) -> None:
     save_png(ROOT / "docs/images/contact-sheet.png", grid(torch.cat(rows), 2 * (1 + len(STYLES))))
     toonifier = Toonifier("storybook")
     face = largest_face(toonifier, photos[0], toonifier.find)
-    code = toonifier.invert(face)
+    code = toonifier.invert(face, STEPS[1])  # as toonify does
     steps = torch.cat([face, toonifier.draw(code, toonifier.source), toonifier.draw(code)])
     steps = torch.nn.functional.interpolate(steps, (256, 256), mode="bilinear")
     save_png(ROOT / "docs/images/quickstart.png", grid(torch.cat([rows[0], steps, rows[1]]), 5))

@@ -29,7 +29,7 @@ STEPS = (0, 20, 100, 400)  # of --refine 0, 1, 2, 3
 SPACES = ("w+", "w")
 RANK = 8  # of what tune() changes
 SQUARE, FEATURE, IDENTITY, NOISE = 0.5, 0.5, 0.2, 1.0  # weights beside that of the pixel pyramid
-STAY = 12.0  # weight of the pull, divided by the steps: who asks for more of them wants to come nearer
+STAY, LEAST = 30.0, 20  # weight of the pull, divided by the steps: who asks for more wants to come nearer
 GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
 
 
@@ -112,7 +112,7 @@ def refine(
     for step in range(steps + 1):
         now = Inversion(free.expand_as(start), maps)
         losses = gap(now.draw(g), photos, look, known)
-        losses = losses + STAY / max(steps, 40) * ((now.w_plus - start) / spread).square().mean([1, 2])
+        losses = losses + STAY / max(steps, LEAST) * ((now.w_plus - start) / spread).square().mean([1, 2])
         if maps:
             losses = losses + NOISE * noise_penalty(maps)
         with torch.no_grad():

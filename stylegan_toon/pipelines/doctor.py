@@ -102,19 +102,19 @@ def _versions() -> dict[str, Any]:
 
 
 def _kernels(device: torch.device) -> dict[str, Any]:
-    """Which implementation of cuda_ops runs on device; on a GPU this builds the kernels."""
+    """Which implementation of cuda_ops runs on device; where it is kernels, this builds them."""
     ninja = shutil.which("ninja") or _version("ninja")
     facts = {"TOON_OPS": os.environ.get("TOON_OPS", "auto"), "torch_cuda": torch.version.cuda}
     facts |= {"nvcc": shutil.which("nvcc"), "ninja": ninja}
-    on_gpu = device.type == "cuda"
-    why = cuda_ops.unavailable_reason() if on_gpu else f"kernels are for CUDA, not for {device.type}"
-    return {"in_use": "reference" if why else "cuda", "why": why, **facts}
+    why = cuda_ops.unavailable_reason(device.type)
+    return {"in_use": "reference" if why else device.type, "why": why, **facts}
 
 
 def _kernel_line(kernels: dict[str, Any]) -> str:
     parts = {"CUDA of torch": kernels["torch_cuda"], "nvcc": kernels["nvcc"], "ninja": kernels["ninja"]}
     found = ", ".join(f"{name}: {value or 'no'}" for name, value in parts.items())
-    line = "CUDA kernels, built" if kernels["why"] is None else f"plain PyTorch; {kernels['why']}"
+    name = {"cuda": "CUDA", "cpu": "C++"}.get(kernels["in_use"])
+    line = f"{name} kernels, built" if name else f"plain PyTorch; {kernels['why']}"
     return f"{line} ({found}, TOON_OPS={kernels['TOON_OPS']})"
 
 

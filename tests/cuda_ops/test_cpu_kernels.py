@@ -12,10 +12,12 @@ from torch.testing import assert_close
 from cuda_ops import (
     KernelUnavailableError,
     _cpu,
+    available,
     fused_bias_act,
     fused_bias_act_ref,
     fused_epilogue,
     setup_filter,
+    unavailable_reason,
     upfirdn2d,
     upfirdn2d_ref,
 )
@@ -154,3 +156,10 @@ def test_without_a_compiler_it_is_one_line(tmp_path):
     done = run(**env, CXX=str(broken))
     assert done.returncode == 1 and "did not compile: cpu.cpp:1: error: I give up" in done.stderr
     assert run(XDG_CACHE_HOME=str(tmp_path), TOON_OPS="auto", CXX="no-such-compiler").stdout == "done\n"
+
+
+def test_whether_they_run_has_a_reason(monkeypatch):
+    assert available("cpu") and unavailable_reason("cpu") is None
+    monkeypatch.setenv("TOON_OPS", "auto")
+    assert unavailable_reason("cpu") == "on the CPU they run under TOON_OPS=native alone"
+    assert unavailable_reason("mps") == "there are none for mps"
