@@ -38,9 +38,11 @@ $toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg'
 $toon finetune --target "$data/toon_avatars/avataaars128.zip" "${style[@]}" --blend 3 --structure-layers 2 \
     --ada-images 50000 --out "$runs/avatar" --steps "${STEPS_AVATAR:-2000}" --save-every 200 --look-every 200
 
-# Photo to code. (What ships went on, by --start, from the encoder of an earlier generator of this family.)
+# Photo to code. (What ships went on, by --start, from encoders that were trained with other weights, the first of them for
+# an earlier generator of this family.)
 $toon train-encoder "$photos" "${exclude[@]}" --source "$runs/faces-128" --out "$runs/encoder" \
-    --steps "${STEPS_ENCODER:-2000}" --save-every 100 --look-every 200
+    --lr 0.002 --pixel 1 --feature 1 --identity 2 --latent 0.25 --offset 0.1 \
+    --steps "${STEPS_ENCODER:-4000}" --save-every 100 --look-every 300
 
 # Ship: float16, generator and discriminator apart, noise strengths 0. Of the styles the last look ships, chosen by eye
 # at K = 3; best.safetensors has the lowest KID at K = 0.
