@@ -149,7 +149,8 @@ class EncoderTraining(nn.Module):
         with torch.no_grad():
             w = g.broadcast(g.mapping(torch.randn(n, g.config.z_dim, device=g.w_mean.device)[at]))
             samples = g.synthesis(w, "none")[-1].clamp(-1, 1)
-        wanted, total_of = torch.cat([photos, samples]), len(batch["photo"]) * 2
+        wanted = torch.cat([photos, samples]).contiguous(memory_format=torch.channels_last)
+        total_of = len(batch["photo"]) * 2
         places = torch.arange(total_of)
         kept = torch.cat([places[: total_of - n][mine], places[total_of - n :][at]])
         w_plus = self.encoder(self.degrade(wanted, total_of, kept))
