@@ -60,7 +60,9 @@ class ModulatedConv2d(nn.Module):
             self.kernel == 1 and not self.demodulate
         ):  # so little is left of x that each sample's own weights pay
             weight = self.weight[:, :, 0, 0] * style[:, None]
-            return (weight.to(x.dtype) @ x.flatten(2)).unflatten(2, x.shape[2:])
+            y = (weight.to(x.dtype) @ x.flatten(2)).unflatten(2, x.shape[2:])
+            last = x.is_contiguous(memory_format=torch.channels_last)
+            return y.contiguous(memory_format=torch.channels_last) if last else y
         y = self.convolve(scaled(x, style))
         fir = self.fir if self.up else None
         return fused_epilogue(y, self.demodulation(style), f=fir, slope=1, gain=1, overwrite=True)
