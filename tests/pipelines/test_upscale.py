@@ -54,7 +54,7 @@ def draw(call, folder):
 
     def draw(*options):
         code, out, err = call(
-            "toonify", "me.png", "--style", "drawn", "--source", "plain", "--json", *options
+            "toonify", "me.png", "--style", "drawn", "--source", "plain", "--refine", "0", "--json", *options
         )
         assert code == 0, err
         result = json.loads(out)["results"][0]
