@@ -14,7 +14,8 @@ class ModulatedConv2d(nn.Module):
     """conv(x * s) * d with s = affine(w) and d_o = rsqrt(sum_i s_i^2 sum_kk W_oikk^2 + 1e-8).
 
     The same numbers as convolving each sample with its own weights, without making them: batch, export
-    and double backward stay cheap. With up, a transposed convolution of stride 2 and a FIR of gain 4.
+    and double backward stay cheap. (Of 1x1 without demodulation they are made, as scaling x costs more.)
+    With up, a transposed convolution of stride 2 and a FIR of gain 4.
     Source: Karras et al. 2020, arXiv 1912.04958, section 2.2.
     """
 
@@ -56,9 +57,7 @@ class ModulatedConv2d(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x [N, in, H, W] of any dtype, w [N, D] float -> [N, out, H, W], or twice the size with up."""
         style = self.style(w)
-        if (
-            self.kernel == 1 and not self.demodulate
-        ):  # so little is left of x that each sample's own weights pay
+        if self.kernel == 1 and not self.demodulate:
             weight = self.weight[:, :, 0, 0] * style[:, None]
             y = (weight.to(x.dtype) @ x.flatten(2)).unflatten(2, x.shape[2:])
             last = x.is_contiguous(memory_format=torch.channels_last)
