@@ -95,6 +95,22 @@ if TYPE_CHECKING:
     help="Keep how pictures differ from each other as in the source.",
 )
 @click.option(
+    "--identity",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="WEIGHT",
+    help="Keep who a face is, by MobileFace.",
+)
+@click.option(
+    "--photo-codes",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="So many draws take codes as the encoder gives them for photos, which are tamer than random ones. "
+    "Default: 0.75 where the encoder knows their spread, and the mapping is frozen.",
+)
+@click.option("--encoder", metavar="NAME|FILE", help="What --photo-codes goes by. Default: the source's.")
+@click.option(
     "--blend",
     type=click.IntRange(0),
     default=0,
@@ -170,6 +186,8 @@ def finetune(
         structure_weight=options["structure"],
         l2sp_weight=options["l2sp"],
         cdc_weight=options["cdc"],
+        identity_weight=options["identity"],
+        photo_codes=-1.0 if options["photo_codes"] is None else options["photo_codes"],
         blend=options["blend"],
         train=options["train"],
         rank=options["rank"],
@@ -177,10 +195,11 @@ def finetune(
     run = make_run(common, out, options)
     report = common.report
     args = (target, source, run, method, options["exclude"], options["mirror"], common.device, report)
+    encoder = options["encoder"]
     if dry_run:
-        plan = plan_finetuning(*args)
+        plan = plan_finetuning(*args, encoder=encoder)
         for line in plan_lines(plan):
             common.result(line)
         common.document(plan)
         return
-    finish(common, finetune_generator(*args, tensorboard=options["tensorboard"]))
+    finish(common, finetune_generator(*args, tensorboard=options["tensorboard"], encoder=encoder))

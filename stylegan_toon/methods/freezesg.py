@@ -17,12 +17,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from stylegan_toon.device import channels_last
+from stylegan_toon.features.look import Look
 from stylegan_toon.losses.correspondence import correspondence_loss
+from stylegan_toon.losses.identity import identity_loss
 from stylegan_toon.losses.regularize import l2_sp
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.gan import Gan, GanConfig, Places, cut_noise
 from stylegan_toon.stylegan2.adapters import add_lora, fold, style_parameters
 from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import outline
 from stylegan_toon.stylegan2.freeze import frozen_d, frozen_g, with_source_mapping
 from stylegan_toon.stylegan2.generator import Generator, Synthesis
@@ -41,6 +44,8 @@ class Config(GanConfig):
         "features" how many features before toRGB, from 8x8 up.
     l2sp_weight: of half the squared distance of the generator's weights to the source's.
     cdc_weight: of the cross-domain correspondence between the pictures of a minibatch-stddev group.
+    identity_weight: of the identity loss between what the child and the source draw, blended or not.
+    photo_codes: the share of draws that take codes spread as an encoder's codes of photos are, not random w.
     blend: where not 0, every second draw on average has so many resolutions, from 4x4 up, of the source, so
         that what is above them learns to carry the style when it is blended there. It is not compared.
     train: all, or what a style file can hold: offsets, or lora of rank (stylegan2.adapters).
@@ -56,6 +61,8 @@ class Config(GanConfig):
     structure_weight: float = 1.0
     l2sp_weight: float = 0.0
     cdc_weight: float = 0.0
+    identity_weight: float = 0.0
+    photo_codes: float = 0.0  # not of the papers: a cartoon is drawn from them, and random w are wilder
     blend: int = 0  # not of the papers, which blend what was never trained so
     train: str = "all"
     rank: int = 8
@@ -68,8 +75,20 @@ class Config(GanConfig):
 
 
 class FreezeSG(nn.Module):
-    def __init__(self, config: Config, source: Generator, d: Discriminator):
-        """Raises: ValueError where source lacks the resolutions, or nothing is left to train."""
+    def __init__(
+        self,
+        config: Config,
+        source: Generator,
+        d: Discriminator,
+        encoder: Encoder | None = None,
+        look: Look | None = None,
+    ):
+        """Args:
+            encoder: of source, which knows the spread of photos' codes; only photo_codes needs it.
+            look: tells identity; only identity_weight needs it.
+        Raises: ValueError where source lacks the resolutions, nothing is left to train, or one of these is
+            missing.
+        """
         super().__init__()
         n = source.config.n_resolutions
         if not 0 <= config.freeze_sg <= config.freeze_g:
@@ -92,6 +111,10 @@ class FreezeSG(nn.Module):
         if not 0 <= config.structure_layers <= n - least:
             raise ValueError(f"structure_layers={config.structure_layers}, but of {n} resolutions there are "
                              f"{n - least} {config.structure_of}")  # fmt: skip
+        if config.photo_codes and not (encoder and encoder.config.spread and config.freeze_mapping):
+            raise ValueError("photo codes need a frozen mapping and an encoder that knows their spread")
+        if config.identity_weight and not look:
+            raise ValueError("the identity loss needs a network that knows faces")
         self.config = config
         child = with_source_mapping(source, 0 if config.freeze_mapping else config.freeze_sg)
         self.gan = Gan(add_lora(child, config.lora, config.freeze_g) if config.lora else child, d, config)
@@ -106,7 +129,9 @@ class FreezeSG(nn.Module):
         structure = (
             config.structure_layers + least if config.structure_layers and config.structure_weight else 0
         )
-        self._upto = n if config.cdc_weight else structure  # how far the source is run
+        # how far the source is run
+        self._upto = n if config.cdc_weight or config.identity_weight else structure
+        self._given = (encoder, look)
         fixed = channels_last(copy.deepcopy(source).eval().requires_grad_(False))
         fixed.synthesis.compute_dtype = self.gan.g.synthesis.compute_dtype
         self._source = [fixed]  # in a list: it never changes, so it is no part of the state
@@ -137,25 +162,33 @@ class FreezeSG(nn.Module):
             self._blend.append(blend)
         return self._blend[0]
 
+    def draw_w(self, n: int, at: Places) -> Tensor:
+        """Codes at some places of n, as Gan.draw_w, or by a coin as those of photos are spread."""
+        share, encoder = self.config.photo_codes, self._given[0]
+        if encoder and share and float(torch.rand([])) < share:
+            return encoder.draw(n)[at]
+        return self.gan.draw_w(n, at)
+
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
         """One step of D and one of G on batch["cartoon"] [N, 3, R, R] in [-1, 1]."""
         gan, n = self.gan, len(batch["cartoon"])
         mine = gan.mine(n)
         real = batch["cartoon"][mine]
         with torch.no_grad():
-            fake = self.drawing()(gan.draw_w(n, mine), gan.draw_noise(n, mine))[-1]
+            fake = self.drawing()(self.draw_w(n, mine), gan.draw_noise(n, mine))[-1]
         losses = gan.step_d(real, fake, opt["d"], i)
 
-        w_plus, drawing = gan.draw_w(n, mine), self.drawing()
+        w_plus, drawing = self.draw_w(n, mine), self.drawing()
         noises, views = gan.draw_noise(n, mine), gan.draw_views(n, mine)
-        compared = self._upto and drawing is gan.g.synthesis
+        blended = drawing is not gan.g.synthesis
+        compared = self._upto and (not blended or self.config.identity_weight)
 
         def adversarial_and_likeness(codes: Tensor, at: Places) -> tuple[Tensor, dict[str, Tensor]]:
             noise = cut_noise(noises, at)
             features, rgbs = zip(*drawing.run(codes, noise), strict=True)
             loss = gan.loss_g(rgbs[-1], real[at], i, [view[at] for view in views])
             figures = {"g": loss}
-            terms = self.likeness(codes, noise, features, rgbs) if compared else {}
+            terms = self.likeness(codes, noise, features, rgbs, blended) if compared else {}
             if self.config.l2sp_weight:
                 own = fold(dict(gan.g.named_parameters()))
                 trained = {name: p for name, p in own.items() if p.requires_grad}
@@ -177,18 +210,26 @@ class FreezeSG(nn.Module):
         noise: str | Sequence[Tensor],
         features: Sequence[Tensor],
         rgbs: Sequence[Tensor],
+        blended: bool = False,
     ) -> dict[str, tuple[float, Tensor]]:
         """Weight and value of the losses that compare what the child drew with what the source draws from the
         same codes and noise.
 
         Args:
             features, rgbs: all that the child's Synthesis.run gave.
+            blended: they are of a blend, of which identity alone is compared.
         """
         config, n = self.config, self.config.structure_layers
         with torch.no_grad():
             drawn = self.source.synthesis.run(w_plus.detach(), noise, self._upto)
             source_features, source_rgbs = zip(*drawn, strict=True)
         terms: dict[str, tuple[float, Tensor]] = {}
+        look = self._given[1]
+        if look and config.identity_weight:
+            known = look(source_rgbs[-1].float())[0]
+            terms["identity"] = config.identity_weight, identity_loss(look(rgbs[-1].float())[0], known)
+        if blended:
+            return terms
         if n and config.structure_weight:
             pair = (
                 (rgbs, source_rgbs) if config.structure_of == "rgb" else (features[1:], source_features[1:])

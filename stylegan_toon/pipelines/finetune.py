@@ -16,18 +16,26 @@ from stylegan_toon.config import to_json
 from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
+from stylegan_toon.features.look import load_look
 from stylegan_toon.images import is_transparent
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.freezesg import Config, FreezeSG
 from stylegan_toon.pipelines.copies import find_copies
 from stylegan_toon.pipelines.events import Events
 from stylegan_toon.pipelines.judge import kid_judge
-from stylegan_toon.pipelines.models import find_model, load_generator, parent_name
+from stylegan_toon.pipelines.models import (
+    check_encoder,
+    find_model,
+    load_encoder,
+    load_generator,
+    parent_name,
+)
 from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, open_networks
 from stylegan_toon.pipelines.report import in_words, write_report
 from stylegan_toon.pipelines.targets import Target
 from stylegan_toon.stylegan2.adapters import fold, style_checkpoint
 from stylegan_toon.stylegan2.blend import blend
+from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.freeze import trained_parameters
 from stylegan_toon.stylegan2.generator import Generator
@@ -36,6 +44,7 @@ from stylegan_toon.training import ranks
 from stylegan_toon.training.log import log
 from stylegan_toon.training.loop import Run, train
 
+PHOTO_CODES = 0.75  # the share of draws with codes as photos have them, where that is known and not given
 STRUCTURE = 3  # toRGB outputs, from 4x4 up, that the structure score compares, whatever the loss does
 
 
@@ -66,9 +75,37 @@ class _Opened:
     parent: Checkpoint | None  # what source holds, where a style file of it is made
 
 
+def _photo_codes(
+    method: Config, source: str, g: Generator, named: str | None
+) -> tuple[Encoder | None, Config]:
+    """The encoder that tells how photos' codes are spread, and the settings, photo_codes no longer below 0.
+
+    Args:
+        named: the encoder, or None for that of source, whose generator is g.
+    Raises: ModelError where the settings or named ask for an encoder that knows it, and there is none.
+    """
+    share = method.photo_codes
+    if not (share > 0 or named or (share < 0 and method.freeze_mapping)):
+        return None, replace(method, photo_codes=0.0)
+    try:
+        encoder = load_encoder(named or source)
+        check_encoder(encoder, g)
+        if isinstance(encoder, Encoder) and encoder.config.spread:
+            return encoder, replace(method, photo_codes=PHOTO_CODES if share < 0 else share)
+        raise ModelError(
+            f"the encoder of {shown(named or source, 60)} does not know how the codes of photos are spread; "
+            "train it with train-encoder, or give --photo-codes 0"
+        )
+    except ModelError:
+        if named or share > 0:
+            raise
+        return None, replace(method, photo_codes=0.0)
+
+
 def _open(
     target: Target,
     source: str,
+    encoder: str | None,
     run: Run,
     method: Config,
     exclude: Sequence[str],
@@ -83,8 +120,10 @@ def _open(
     _, d, g, seen = open_networks(source, report)
     pictures = look_at(target.path, g.config.resolution, method.batch, exclude, report)
     method = fitted(_counted(method, g), g, where)
+    known, method = _photo_codes(method, source, g, encoder)
+    look = load_look(g.config.resolution, where)[0] if method.identity_weight else None
     try:
-        module = FreezeSG(method, g, d).to(where)
+        module = FreezeSG(method, g, d, known and known.to(where), look).to(where)
     except ValueError as error:
         raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
     module.source.to(where)
@@ -143,6 +182,7 @@ def plan_finetuning(
     mirror: bool = True,
     device: str = "auto",
     report: Callable[[str], None] = lambda text: None,
+    encoder: str | None = None,
 ) -> dict[str, Any]:
     """What finetune_generator would do with these arguments, as JSON values; nothing is written.
 
@@ -150,7 +190,7 @@ def plan_finetuning(
     parameters_g and parameters_d that there are.
     Raises: as finetune_generator, before its first step.
     """
-    opened = _open(target, source, run, method, exclude, device, report)
+    opened = _open(target, source, encoder, run, method, exclude, device, report)
     module = opened.module
     optimizers = module.optimizers()
     return {
@@ -181,6 +221,7 @@ def finetune_generator(
     device: str = "auto",
     report: Callable[[str], None] = lambda text: None,
     tensorboard: bool = False,
+    encoder: str | None = None,
 ) -> Path:
     """Fine-tune source to the pictures of target with FreezeSG and return the run folder.
 
@@ -194,9 +235,11 @@ def finetune_generator(
             pretrained/; without a discriminator a new one is made.
         report: is told whatever is unusual about pictures and source, and how it went.
         tensorboard: write RUN/tensorboard, too.
+        encoder: what tells how photos' codes are spread; None means the source's own. photo_codes below 0
+            takes PHOTO_CODES where that is known, and the mapping is frozen.
     Raises: InputError, UsageError, ModelError, MissingPartError, and those of training.loop.train.
     """
-    opened = _open(target, source, run, method, exclude, device, report)
+    opened = _open(target, source, encoder, run, method, exclude, device, report)
     module, pictures, where = opened.module, opened.pictures, opened.where
     method = module.config
     sampler = Sampler(pictures, method.batch, run.seed, mirror)

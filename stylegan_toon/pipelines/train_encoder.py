@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stylegan_toon import __version__
 from stylegan_toon.checkpoint.format import save
@@ -21,6 +22,8 @@ from stylegan_toon.pipelines.networks import open_networks
 from stylegan_toon.stylegan2 import encoder as encoder_net
 from stylegan_toon.stylegan2.files import encoder_checkpoint
 from stylegan_toon.training.loop import Run, train
+
+DIRECTIONS, PHOTOS = 64, 1000  # of the spread of photos' codes, and what it is taken from
 
 
 def train_encoder(
@@ -58,9 +61,10 @@ def train_encoder(
     encoder = encoder_net.Encoder(config)
     if start:
         given = load_encoder(start)
-        if given.config != config:
+        if not isinstance(given, encoder_net.Encoder) or replace(given.config, spread=0) != config:
             raise ModelError(f"{shown(start)} is an encoder of another shape than {shown(source)} needs")
-        encoder.load_state_dict(given.state_dict())
+        known = given.state_dict()
+        encoder.load_state_dict({name: known[name] for name in encoder.state_dict()})
     elif d is not None:
         encoder.start_from(d)
     encoder.w_mean.copy_(g.w_mean)
@@ -80,7 +84,8 @@ def train_encoder(
         about: dict[str, Any] = {"command": "train-encoder", "step": done}
         save_png(run.out / "samples" / f"{done:07d}.png", grid(rows, 8), chunks(about))
         about = {"program": __version__, "step": done, "pictures": done * method.batch}
-        save(run.out / "last.encoder.safetensors", encoder_checkpoint(module.average, about))
+        shipped = with_codes(module.average, pictures)
+        save(run.out / "last.encoder.safetensors", encoder_checkpoint(shipped, about))
         return {"pictures": about["pictures"], "shown_l1": float((made - first).abs().mean())}
 
     about = {
@@ -98,3 +103,16 @@ def train_encoder(
         about,
     )
     return run.out
+
+
+def with_codes(encoder: encoder_net.Encoder, photos: Tensor) -> encoder_net.Encoder:
+    """encoder with the spread of the codes of photos [N, 3, R, R] uint8, of PHOTOS of them at most.
+
+    Fewer than twice as many photos as directions tell nothing: then it is encoder.
+    """
+    if len(photos) < 2 * DIRECTIONS:
+        return encoder
+    order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(0))[:PHOTOS]
+    with torch.no_grad():
+        codes = [encoder(part.to(encoder.w_mean) / 127.5 - 1) for part in photos[order].split(32)]
+    return encoder_net.with_spread(encoder, torch.cat(codes), DIRECTIONS)

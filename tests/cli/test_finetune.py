@@ -13,7 +13,13 @@ from stylegan_toon.errors import UsageError
 from stylegan_toon.pipelines.models import load_generator
 from stylegan_toon.stylegan2.config import Config, channels_for
 from stylegan_toon.stylegan2.discriminator import Discriminator
-from stylegan_toon.stylegan2.files import discriminator_checkpoint, generator_checkpoint
+from stylegan_toon.stylegan2.encoder import Config as EncoderConfig
+from stylegan_toon.stylegan2.encoder import Encoder, with_spread
+from stylegan_toon.stylegan2.files import (
+    discriminator_checkpoint,
+    encoder_checkpoint,
+    generator_checkpoint,
+)
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latent_files import mapping_digest
 from tests.checkpoint import nvidia_file
@@ -319,3 +325,35 @@ def test_options_that_do_not_fit_are_wrong_usage(place, options, said):
     )
     line = errors.splitlines()[-1]
     assert code == 2 and line.startswith("Error: ") and said in line and len(line) <= 200
+
+
+def test_codes_of_photos_are_drawn_where_the_encoder_knows_their_spread(place, tmp_path):
+    plain = Encoder(EncoderConfig(32, NETWORK.channels, NETWORK.n_layers, 16, rank=4))
+    save(tmp_path / "plain.safetensors", encoder_checkpoint(plain))
+    knowing = with_spread(plain, torch.randn(20, NETWORK.n_layers, 16), 5)
+    save(tmp_path / "knows.safetensors", encoder_checkpoint(knowing))
+    other = Encoder(EncoderConfig(32, NETWORK.channels, NETWORK.n_layers, 8, rank=4))
+    save(tmp_path / "other.safetensors", encoder_checkpoint(other))
+    args = ("--source", place / "small.safetensors", "--steps", "1", "--batch", "4")
+
+    def share(*options):
+        return plan(*args, *options, cwd=tmp_path)["method"]["photo_codes"]
+
+    assert share() == 0  # the source has no encoder
+    assert share("--encoder", "knows.safetensors") == 0.75
+    assert share("--encoder", "knows.safetensors", "--photo-codes", "0.5", "--identity", "1") == 0.5
+    assert share("--encoder", "knows.safetensors", "--photo-codes", "0") == 0
+    done("finetune", "--target", STORYBOOK, *args, "--encoder", "knows.safetensors", *CPU, cwd=tmp_path)
+    assert json.loads((tmp_path / "runs/storybook16/run.json").read_text())["method"]["photo_codes"] == 0.75
+    for options, code, words in (
+        (("--photo-codes", "0.5"), 4, "small"),
+        (("--encoder", "plain.safetensors"), 4, "does not know how the codes of photos are spread"),
+        (("--encoder", "other.safetensors"), 4, "8 codes of 8, the generator takes 8 of 16"),
+        (("--encoder", "knows.safetensors", "--train-mapping"), 2, "need a frozen mapping"),
+        (("--photo-codes", "2"), 2, "--photo-codes"),
+    ):
+        given = ("finetune", "--target", STORYBOOK, *args, *options, "--out", "never", *CPU)
+        got, _, said = toon(*given, cwd=tmp_path)
+        line = said.splitlines()[-1]
+        assert got == code and words in line and len(line) <= 200, line
+        assert "Traceback" not in said

@@ -31,6 +31,7 @@ KINDS = {
     "scratch": {"ada_images": 1000},
     "freezesg": {"structure_layers": 2, "freeze_mapping": False, "freeze_sg": 1},
     "near": {"structure_of": "features", "structure_layers": 1, "cdc_weight": 3.0, "l2sp_weight": 0.01},
+    "photos": {"photo_codes": 1.0, "identity_weight": 1.0, "blend": 1},
     "paired": {"loss": "relativistic", "freeze_d": 1, "blend": 1},
 }
 
@@ -41,21 +42,20 @@ def build(kind, batch):
     with torch.no_grad():
         for block in g.synthesis.blocks:
             block.conv1.noise_strength.fill_(0.3)
+    encoder = Encoder(encoder_net.Config(16, (8, 8, 8), NETWORK.n_layers, 8, rank=16))
+    projection = torch.randn(3 * 16 * 16, 4)
+
+    def look(x):
+        return normalize(x.flatten(1) @ projection), []
+
     if kind == "encoder":
-        encoder = Encoder(encoder_net.Config(16, (8, 8, 8), NETWORK.n_layers, 8, rank=16))
         for parameter in encoder.parameters():
             parameter.data += 0.05 * torch.randn_like(parameter)  # the head starts at zero
-        projection = torch.randn(3 * 16 * 16, 4)
-        return EncoderTraining(
-            EncoderConfig(batch=2 * batch),
-            encoder,
-            g,
-            d,
-            lambda x: (normalize(x.flatten(1) @ projection), []),
-        )
+        return EncoderTraining(EncoderConfig(batch=2 * batch), encoder, g, d, look)
     if kind == "scratch":
         return Scratch(GanConfig(batch=batch, **ALL | KINDS[kind]), g, d)
-    method = FreezeSG(FreezeConfig(batch=batch, **ALL | KINDS[kind]), g, d)
+    known = encoder_net.with_spread(encoder, torch.randn(9, NETWORK.n_layers, 8), 5)
+    method = FreezeSG(FreezeConfig(batch=batch, **ALL | KINDS[kind]), g, d, known, look)
     with torch.no_grad():  # so that what compares with the source is not 0
         for parameter in method.gan.g.parameters():
             parameter.add_(0.05)

@@ -1,0 +1,138 @@
+"""Fine-tuning on codes as photos have them: their spread, the share of draws, and the identity kept."""
+
+import numpy as np
+import pytest
+import torch
+
+from stylegan_toon.methods.freezesg import Config as FreezeConfig
+from stylegan_toon.methods.freezesg import FreezeSG
+from stylegan_toon.stylegan2 import encoder as encoder_net
+from stylegan_toon.stylegan2.config import Config
+from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.files import build_encoder, encoder_checkpoint
+from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.training.loop import Run, train
+
+NETWORK = Config(16, (8, 8, 8), 8, 8, 2)
+
+
+def encoder(spread=6):
+    torch.manual_seed(7)
+    plain = encoder_net.Encoder(encoder_net.Config(16, (8, 8, 8), NETWORK.n_layers, 8, rank=4))
+    codes = torch.randn(40, NETWORK.n_layers, 8) + 3
+    return encoder_net.with_spread(plain, codes, spread), codes
+
+
+def look(x):
+    """Who a picture shows, as a stand-in that has a gradient: its mean colours, of length 1."""
+    y = x.mean((2, 3)) + torch.tensor([1.0, 0.5, 0.25])
+    return y / y.norm(dim=1, keepdim=True), []
+
+
+def freezesg(known=None, **settings):
+    torch.manual_seed(5)
+    made = FreezeConfig(batch=4, r1_every=2, path_weight=0.0, mixing=0.0, ada_p=0.3, **settings)
+    return FreezeSG(made, Generator(NETWORK), Discriminator(NETWORK), known, look)
+
+
+def stream(i):
+    return {"cartoon": torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(i)) * 2 - 1}
+
+
+def test_drawn_codes_have_the_mean_and_the_main_covariance_of_those_given():
+    known, codes = encoder(spread=39)  # as many directions as 40 codes can have
+    torch.manual_seed(0)
+    drawn = known.draw(60_000).flatten(1).double().numpy()
+    wanted = codes.flatten(1).double().numpy()
+    np.testing.assert_allclose(drawn.mean(0), wanted.mean(0), atol=0.03)
+    gap = np.cov(drawn.T) - np.cov(wanted.T)
+    assert np.abs(gap).max() < 0.04, "of a variance of about 1"
+
+
+def test_few_directions_keep_the_longest():
+    known, codes = encoder(spread=2)
+    values, axes = np.linalg.eigh(np.cov(codes.flatten(1).double().numpy().T))
+    kept = known.codes_spread.flatten(1).double().numpy()
+    for i, direction in enumerate(kept):
+        np.testing.assert_allclose(np.square(direction).sum(), values[-1 - i], rtol=1e-5)
+        assert abs(direction @ axes[:, -1 - i]) / np.linalg.norm(direction) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_file_keeps_the_spread_and_the_encoder_gives_the_codes_it_gave():
+    known, _ = encoder()
+    again = build_encoder(encoder_checkpoint(known))
+    assert torch.equal(again.codes_spread, known.codes_spread) and again.config == known.config
+    plain = encoder_net.Encoder(encoder_net.Config(16, (8, 8, 8), NETWORK.n_layers, 8, rank=4))
+    plain.load_state_dict({name: known.state_dict()[name] for name in plain.state_dict()})
+    x = torch.randn(2, 3, 16, 16)
+    assert torch.equal(plain(x), known(x))
+
+
+def test_too_few_codes_and_too_many_directions_are_refused():
+    plain, codes = encoder()
+    with pytest.raises(ValueError, match="6 codes cannot tell 6 directions"):
+        encoder_net.with_spread(plain, codes[:6], 6)
+    with pytest.raises(ValueError, match="cannot spread in 49 directions"):
+        encoder_net.Config(16, (8, 8, 8), NETWORK.n_layers, 8, spread=49)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_so_many_draws_take_codes_of_photos(share):
+    method = freezesg(encoder()[0], photo_codes=share)
+    torch.manual_seed(1)
+    draws = [method.draw_w(4, slice(4)) for _ in range(400)]
+    # w of the mapping is the same at every layer, codes of photos are not
+    found = np.mean([float((w[:, 0] - w[:, 1]).detach().abs().max()) > 1e-6 for w in draws])
+    assert abs(found - share) < 0.08
+    assert all(w.shape == (4, NETWORK.n_layers, 8) for w in draws)
+
+
+def test_without_a_share_the_draws_are_what_they_were():
+    plain, given = freezesg(), freezesg(encoder()[0])
+    for method in (plain, given):
+        torch.manual_seed(2)
+        method.step(stream(0), method.optimizers(), 0)
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, given.state_dict()[name]), name
+
+
+def test_identity_of_an_untouched_child_is_kept_and_counts_in_blended_draws_too():
+    method = freezesg(encoder()[0], photo_codes=1.0, identity_weight=2.0, structure_layers=0, blend=1)
+    torch.manual_seed(3)
+    codes, g = method.draw_w(4, slice(4)), method.gan.g
+    features, rgbs = zip(*g.synthesis.run(codes, "none"), strict=True)
+    weight, loss = method.likeness(codes, "none", features, rgbs, blended=True)["identity"]
+    assert weight == 2.0 and abs(loss.item()) < 1e-6
+    with torch.no_grad():
+        g.synthesis.blocks[-1].to_rgb.bias += torch.tensor([0.5, 0.0, -0.5]).reshape(
+            g.synthesis.blocks[-1].to_rgb.bias.shape
+        )
+    features, rgbs = zip(*g.synthesis.run(codes, "none"), strict=True)
+    loss = method.likeness(codes, "none", features, rgbs, blended=True)["identity"][1]
+    there, here = (look(x)[0].double() for x in (method.source.synthesis(codes, "none")[-1], rgbs[-1]))
+    assert loss.item() == pytest.approx(1 - (there * here).sum(1).mean().item(), rel=1e-4)
+    assert loss.item() > 0.001
+    loss.backward()
+    assert g.synthesis.blocks[-1].to_rgb.bias.grad.abs().max() > 0
+
+
+def test_three_steps_and_three_more_equal_six_to_the_bit(tmp_path):
+    settings = {"photo_codes": 0.5, "identity_weight": 1.0, "blend": 1}
+    whole, first, second = (freezesg(encoder()[0], **settings) for _ in range(3))
+    for method, out, steps in ((whole, "a", 6), (first, "b", 3), (second, "b", 6)):
+        run = Run(tmp_path / out, steps, 2, 100, 1, seed=3, quiet=True)
+        train(method, stream, run, lambda i: {}, {})
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("settings", [{"photo_codes": 0.5}, {"identity_weight": 1.0}])
+def test_what_is_missing_is_refused(settings):
+    torch.manual_seed(5)
+    with pytest.raises(ValueError, match="need"):
+        FreezeSG(FreezeConfig(batch=4, **settings), Generator(NETWORK), Discriminator(NETWORK))
+
+
+def test_a_trained_mapping_draws_its_own_codes():
+    with pytest.raises(ValueError, match="frozen mapping"):
+        freezesg(encoder()[0], photo_codes=0.5, freeze_mapping=False)
