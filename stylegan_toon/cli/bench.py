@@ -45,7 +45,7 @@ def bench(common: Common, what: str, **options: Any) -> None:
     generator draws; train takes the steps of training, phase by phase; ops are the two operators under both;
     toonify is a photo of one face, stage by stage, and several.
     """
-    module = import_module(f"stylegan_toon.pipelines.bench_{what}")  # torch loads here, not for --help
+    module = import_module(f"stylegan_toon.pipelines.bench.{what}")  # torch loads here, not for --help
     report = module.bench(device=common.device, seed=common.seed, **options)
     for line in module.as_text(report):
         common.result(line)

@@ -58,9 +58,9 @@ def compare(
         return
     if result is not None or docs or votes or port:
         raise UsageError("a run takes SUITE alone; --docs is of page, --votes and --port are of rate")
-    from stylegan_toon.pipelines.compare import compare as run
-    from stylegan_toon.pipelines.compare_report import write_page
-    from stylegan_toon.pipelines.suite import read_suite
+    from stylegan_toon.pipelines.compare.report import write_page
+    from stylegan_toon.pipelines.compare.run import compare as run
+    from stylegan_toon.pipelines.compare.suite import read_suite
     from stylegan_toon.training.lock import hold
 
     suite = read_suite(what)
@@ -84,14 +84,14 @@ def compare(
 
 
 def _of_result(common: Common, what: str, path: Path, docs: str | None, votes: str | None, port: int) -> None:
-    from stylegan_toon.pipelines.compared import read_result
+    from stylegan_toon.pipelines.compare.result import read_result
     from stylegan_toon.pipelines.rate import Votes, as_text, serve
 
     result = read_result(path)
     folder = path if path.is_dir() else path.parent
     file = Path(votes) if votes else folder / "votes.sqlite"
     if what == "page":
-        from stylegan_toon.pipelines.compare_report import write_docs, write_page
+        from stylegan_toon.pipelines.compare.report import write_docs, write_page
 
         table = Votes(file, result).table() if file.is_file() else []
         written = write_page(result, folder, table) + (write_docs(result, docs) if docs else [])

@@ -64,8 +64,8 @@ def study(
     A cell is one way, target, number of pictures and seed. What is measured: docs/freezesg-study.md.
     """
     from stylegan_toon.errors import UsageError
-    from stylegan_toon.pipelines.study import CORE, Plan, Target, cells, run_study
-    from stylegan_toon.pipelines.study_report import write_report
+    from stylegan_toon.pipelines.study.report import write_report
+    from stylegan_toon.pipelines.study.run import CORE, Plan, Target, cells, run_study
 
     if not (targets or report):
         raise UsageError("nothing to do; give --source, --photos and --target to run, or --report FILE.md")

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from stylegan_toon.errors import DiskError, InputError, UsageError, shown
-from stylegan_toon.pipelines.compared import rows
+from stylegan_toon.pipelines.compare.result import rows
 
 HOST = "127.0.0.1"
 SCORES = (1, 2, 3, 4, 5)

@@ -8,7 +8,7 @@ import numpy
 import pytest
 import torch
 
-from stylegan_toon.pipelines import bench, bench_ops, bench_toonify
+from stylegan_toon.pipelines.bench import ops, timing, toonify
 from tests.pipelines.peer import write_peer
 
 
@@ -38,7 +38,7 @@ def test_the_generator_beside_a_peer_as_one_document(here, peer):
 
 
 def test_the_operators_as_a_table(here, monkeypatch):
-    monkeypatch.setattr(bench_ops, "LEAST", 0.001)
+    monkeypatch.setattr(ops, "LEAST", 0.001)
     given = ("--resolution", "8", "--batch", "1", "--rounds", "1", "--device", "cpu")
     done = here("bench", "ops", *given)
     assert done.returncode == 0, done.stderr
@@ -63,8 +63,8 @@ def test_a_step_of_training_as_one_document(here):
 
 
 def test_a_photo_by_stage_and_several_as_one_document(here, monkeypatch):
-    monkeypatch.setattr(bench_toonify, "COUNTS", (1, 2))
-    monkeypatch.setattr(bench_toonify, "STEPS", (0, 1))
+    monkeypatch.setattr(toonify, "COUNTS", (1, 2))
+    monkeypatch.setattr(toonify, "STEPS", (0, 1))
     given = ("--resolution", "256", "--batch", "2", "--rounds", "1", "--device", "cpu")
     done = here("bench", "toonify", *given, "--json")
     assert done.returncode == 0, done.stderr
@@ -77,9 +77,9 @@ def test_a_photo_by_stage_and_several_as_one_document(here, monkeypatch):
 
 
 def test_how_time_grows(here, monkeypatch):
-    monkeypatch.setattr(bench_toonify, "COUNTS", (1, 2))
-    monkeypatch.setattr(bench_toonify, "STEPS", (0, 1))
-    monkeypatch.setattr(bench_toonify, "CROWD", (1, 4))
+    monkeypatch.setattr(toonify, "COUNTS", (1, 2))
+    monkeypatch.setattr(toonify, "STEPS", (0, 1))
+    monkeypatch.setattr(toonify, "CROWD", (1, 4))
     given = ("--rounds", "1", "--device", "cpu", "--slopes", "--json")
     drawing = json.loads(here("bench", "generator", "--resolution", "32", "--batch", "2", *given).stdout)
     batch, resolution = drawing["slopes"]["batch"], drawing["slopes"]["resolution"]
@@ -96,12 +96,12 @@ def test_how_time_grows(here, monkeypatch):
 
 
 def test_a_curve_of_known_shape():
-    times = {n: bench.Times([0.002 * n + 0.001] * 3) for n in (1, 2, 4)}
-    assert bench.growth(times)["ms_each"] == pytest.approx(2) and bench.growth(times)[
+    times = {n: timing.Times([0.002 * n + 0.001] * 3) for n in (1, 2, 4)}
+    assert timing.growth(times)["ms_each"] == pytest.approx(2) and timing.growth(times)[
         "ms_fixed"
     ] == pytest.approx(1)
-    times = {r: bench.Times([1e-6 * r**3]) for r in (8, 16, 64)}
-    assert bench.growth_with_pixels(times)["power_of_pixels"] == pytest.approx(1.5)
+    times = {r: timing.Times([1e-6 * r**3]) for r in (8, 16, 64)}
+    assert timing.growth_with_pixels(times)["power_of_pixels"] == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from stylegan_toon.errors import MissingPartError, UsageError
 from stylegan_toon.methods.gan import Gan, GanConfig
 from stylegan_toon.methods.scratch import Scratch
-from stylegan_toon.pipelines import bench, bench_ops, bench_peers, bench_toonify, bench_train
+from stylegan_toon.pipelines.bench import ops, peers, timing, toonify, train
 from stylegan_toon.pipelines.toonify import Toonifier, toonify_files
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
@@ -31,7 +31,7 @@ def peer(tmp_path, monkeypatch):
 def test_calls_take_turns_after_one_warm_up_each():
     order = []
     calls = {name: (lambda name=name: order.append(name)) for name in "ab"}
-    times = bench.take_turns(calls, 3, CPU)
+    times = timing.take_turns(calls, 3, CPU)
     assert order[-6:] == ["a", "b"] * 3
     assert len(times["a"].seconds) == len(times["b"].cpu) == 3
 
@@ -39,45 +39,45 @@ def test_calls_take_turns_after_one_warm_up_each():
 def test_a_measurement_is_filled_with_calls_and_told_for_one(monkeypatch):
     clock = [0.0]
     for name in ("perf_counter", "process_time"):
-        monkeypatch.setattr(bench.time, name, lambda: clock[0])
+        monkeypatch.setattr(timing.time, name, lambda: clock[0])
 
     def call():
         clock[0] += 0.005
 
-    times = bench.take_turns({"a": call}, 2, CPU, least=0.02)
+    times = timing.take_turns({"a": call}, 2, CPU, least=0.02)
     assert clock[0] == pytest.approx(0.005 * (1 + 1 + 2 * 4))  # to warm up, to see how long it takes, rounds
     assert times["a"].seconds == times["a"].cpu == [pytest.approx(0.005)] * 2
 
 
 def test_figures_and_ratios_of_given_times():
-    ours = bench.Times([0.2, 0.1, 0.4], [0.3, 0.3, 0.6])
-    theirs = bench.Times([0.5, 0.4, 0.6], [0.9, 1.2, 0.1])
-    assert bench.figures(ours) == {"ms": 200, "cpu_ms": 300, "ms_of_each_round": [200, 100, 400]}
-    assert bench.ratios(theirs, ours) == {
+    ours = timing.Times([0.2, 0.1, 0.4], [0.3, 0.3, 0.6])
+    theirs = timing.Times([0.5, 0.4, 0.6], [0.9, 1.2, 0.1])
+    assert timing.figures(ours) == {"ms": 200, "cpu_ms": 300, "ms_of_each_round": [200, 100, 400]}
+    assert timing.ratios(theirs, ours) == {
         "time": 2.5, "cpu_time": 3.0, "time_of_each_round": [2.5, 4.0, 1.5],
     }  # fmt: skip
 
 
 def test_a_difference_is_relative_to_the_largest_number():
-    assert bench.difference(torch.tensor([1.0, -8.5]), torch.tensor([1.2, -8.0])) == 0.062
-    assert bench.difference(torch.zeros(2), torch.zeros(2)) == 0
+    assert timing.difference(torch.tensor([1.0, -8.5]), torch.tensor([1.2, -8.0])) == 0.062
+    assert timing.difference(torch.zeros(2), torch.zeros(2)) == 0
 
 
 def test_a_table_is_aligned_and_shows_what_is_not_known():
-    lines = bench.table(("who", "ms"), [("ours", 1.5), ("a peer", None)])
+    lines = timing.table(("who", "ms"), [("ours", 1.5), ("a peer", None)])
     assert lines == ["who      ms", "ours    1.5", "a peer    -"]
 
 
 def test_the_conditions_say_where_and_when():
-    told = bench.conditions(CPU)
+    told = timing.conditions(CPU)
     assert told["torch"] == torch.__version__ and told["threads"] == torch.get_num_threads()
     assert told["device"].startswith("cpu (")
     datetime.date.fromisoformat(told["date"])
 
 
 def test_the_operators_equal_numpy_and_their_rates_follow_from_their_bytes(peer, monkeypatch):
-    monkeypatch.setattr(bench_ops, "LEAST", 0.001)
-    report = bench_ops.bench(8, 2, "cpu", [f"rosinality={peer}"], rounds=1)
+    monkeypatch.setattr(ops, "LEAST", 0.001)
+    report = ops.bench(8, 2, "cpu", [f"rosinality={peer}"], rounds=1)
     rows = {(r["case"], r["dtype"], r["who"]): r for r in report["results"]}
     assert len(rows) == 6 * 2 * 3
     for (_, dtype, who), row in rows.items():
@@ -108,30 +108,30 @@ def test_the_operators_equal_numpy_and_their_rates_follow_from_their_bytes(peer,
 )
 def test_what_is_no_peer_is_wrong_usage(given, words):
     with pytest.raises(UsageError, match=words):
-        bench_peers.open_peer(given, CPU)
+        peers.open_peer(given, CPU)
 
 
 def test_a_peer_that_does_not_import_lacks_a_part(peer):
     (peer / "op/fused_act.py").write_text("import no_such_module_anywhere")
     with pytest.raises(MissingPartError, match=r"does not import \(ModuleNotFoundError: No module named"):
-        bench_peers.open_peer(f"rosinality={peer}", CPU)
+        peers.open_peer(f"rosinality={peer}", CPU)
 
 
 def test_a_peer_is_named_once(peer):
     with pytest.raises(UsageError, match="given twice"):
-        bench_peers.open_peers([f"rosinality={peer}"] * 2, CPU)
+        peers.open_peers([f"rosinality={peer}"] * 2, CPU)
 
 
 def test_opening_a_peer_leaves_imports_as_they_were(peer):
     path, load = list(sys.path), torch.utils.cpp_extension.load
-    bench_peers.open_peer(f"rosinality={peer}", CPU)
+    peers.open_peer(f"rosinality={peer}", CPU)
     assert sys.path == path and torch.utils.cpp_extension.load is load
 
 
 def test_a_step_counts_every_phase_as_often_as_it_comes():
     rounds = {"d": [16.0, 1], "r1": [32.0, 1], "g": [8.0, 1], "path": [20.0, 1], "ema": [0.5, 1]}
-    phases = {name: bench.Times(times, [2 * t for t in times]) for name, times in rounds.items()}
-    whole = bench_train.step_times(phases)
+    phases = {name: timing.Times(times, [2 * t for t in times]) for name, times in rounds.items()}
+    whole = train.step_times(phases)
     assert whole.seconds == [16 + 2 + 8 + 5 + 0.5, 3 + 1 / 16 + 1 / 4]
     assert whole.cpu == [2 * seconds for seconds in whole.seconds]
 
@@ -144,7 +144,7 @@ def test_the_phases_are_a_step_of_training(step):
     torch.manual_seed(7)
     whole.step({"photo": real}, whole.optimizers(), step)
     gan = Gan(*players, config)
-    phases = bench_train.own_phases(gan, real)
+    phases = train.own_phases(gan, real)
     torch.manual_seed(7)
     for name in ("d", "r1", "g", "path") if step == 0 else ("d", "g"):
         phases[name]()
@@ -154,14 +154,14 @@ def test_the_phases_are_a_step_of_training(step):
 
 
 def test_the_line_through_given_times():
-    assert bench_toonify.line({1: 2.5, 2: 3.0, 4: 4.0, 8: 6.0}) == pytest.approx((0.5, 2.0))
-    assert bench_toonify.line({1: 1.0, 2: 1.0, 3: 4.0}) == pytest.approx((1.5, -1.0))
+    assert toonify.line({1: 2.5, 2: 3.0, 4: 4.0, 8: 6.0}) == pytest.approx((0.5, 2.0))
+    assert toonify.line({1: 1.0, 2: 1.0, 3: 4.0}) == pytest.approx((1.5, -1.0))
 
 
 def test_the_stages_are_what_toonify_does(tmp_path):
     photo, out = tmp_path / "photo.png", tmp_path / "staged.png"
-    bench_toonify.drawn_photo(320, 0, "cpu").save(photo)
-    for stage in bench_toonify.stages_of(Toonifier(device="cpu", upscale="auto"), [photo], out).values():
+    toonify.drawn_photo(320, 0, "cpu").save(photo)
+    for stage in toonify.stages_of(Toonifier(device="cpu", upscale="auto"), [photo], out).values():
         stage()
     folder = str(tmp_path / "out")
     (result,) = toonify_files([str(photo)], out=folder, device="cpu", metadata=False)

@@ -17,16 +17,16 @@ from stylegan_toon.images import load_image
 from stylegan_toon.losses.perceptual import map_distance
 from stylegan_toon.methods.i2i import TRANSLATORS
 from stylegan_toon.metrics.pixel import mse
-from stylegan_toon.pipelines import compare as module
-from stylegan_toon.pipelines import compare_judge
 from stylegan_toon.pipelines.baseline import settings
-from stylegan_toon.pipelines.compare import _fitted, cells, compare
-from stylegan_toon.pipelines.compare_data import draw_pairs, split
-from stylegan_toon.pipelines.compare_judge import open_judge
-from stylegan_toon.pipelines.compare_plot import front
-from stylegan_toon.pipelines.compare_report import write_docs, write_page
-from stylegan_toon.pipelines.compared import interval, read_result, rows
-from stylegan_toon.pipelines.suite import SUITES, Suite, read_suite
+from stylegan_toon.pipelines.compare import judge as judging
+from stylegan_toon.pipelines.compare import run as module
+from stylegan_toon.pipelines.compare.data import draw_pairs, split
+from stylegan_toon.pipelines.compare.judge import open_judge
+from stylegan_toon.pipelines.compare.plot import front
+from stylegan_toon.pipelines.compare.report import write_docs, write_page
+from stylegan_toon.pipelines.compare.result import interval, read_result, rows
+from stylegan_toon.pipelines.compare.run import _fitted, cells, compare
+from stylegan_toon.pipelines.compare.suite import SUITES, Suite, read_suite
 from stylegan_toon.pipelines.untrained import UNTRAINED
 from tests.features.test_lpips import write as write_lpips
 from tests.pipelines.rated import one, result
@@ -124,7 +124,7 @@ def test_seconds_alone_are_turned_into_steps_by_a_short_trial(tmp_path):
 
 def test_lpips_is_taken_where_its_files_are(ran, tmp_path, monkeypatch):
     files = write_lpips(tmp_path)
-    monkeypatch.setattr(compare_judge, "lpips_files", lambda: files)
+    monkeypatch.setattr(judging, "lpips_files", lambda: files)
     judge = open_judge(replace(SUITE, size=64), ran[0], "emotion", torch.device("cpu"))
     assert judge.measure(judge.photos)["lpips"]["value"] == pytest.approx(0, abs=1e-9)
     x = judge.photos.float() / 127.5 - 1

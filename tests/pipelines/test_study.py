@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stylegan_toon.images import load_image
-from stylegan_toon.pipelines.study import Judge, points_of
+from stylegan_toon.pipelines.study.run import Judge, points_of
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.generator import Generator
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from stylegan_toon.errors import InputError
-from stylegan_toon.pipelines.study_report import (
+from stylegan_toon.pipelines.study.report import (
     areas,
     curve,
     load_study,

@@ -18,10 +18,10 @@ from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.metrics.pixel import average_gradient, mse, psnr, ssim
 from stylegan_toon.metrics.structure import edge_ssim, layout_correlation
-from stylegan_toon.pipelines.compare_data import BATCH
+from stylegan_toon.pipelines.compare.data import BATCH
+from stylegan_toon.pipelines.compare.suite import Suite
 from stylegan_toon.pipelines.evaluate import features, parts
 from stylegan_toon.pipelines.judge import Spaces, fid_space, spaces
-from stylegan_toon.pipelines.suite import Suite
 
 
 @dataclass

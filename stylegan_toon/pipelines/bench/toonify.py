@@ -18,7 +18,8 @@ from stylegan_toon.faces.align import side
 from stylegan_toon.faces.detect import Face
 from stylegan_toon.images import save_png
 from stylegan_toon.methods.invert import STEPS
-from stylegan_toon.pipelines.bench import (
+from stylegan_toon.pipelines.bench.generator import slopes_as_text
+from stylegan_toon.pipelines.bench.timing import (
     Times,
     conditions,
     growth,
@@ -29,7 +30,6 @@ from stylegan_toon.pipelines.bench import (
     take_turns,
     wait,
 )
-from stylegan_toon.pipelines.bench_generator import slopes_as_text
 from stylegan_toon.pipelines.export import in_onnxruntime
 from stylegan_toon.pipelines.toonify import Toonifier, picture, whole
 from stylegan_toon.stylegan2.latents import truncate

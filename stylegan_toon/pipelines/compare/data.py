@@ -14,9 +14,9 @@ from stylegan_toon.data import load_pictures
 from stylegan_toon.errors import InputError, UsageError, shown
 from stylegan_toon.images import save_png, to_uint8
 from stylegan_toon.paths import sample_file
+from stylegan_toon.pipelines.compare.suite import Suite
 from stylegan_toon.pipelines.evaluate import draw_samples, parts
 from stylegan_toon.pipelines.models import load_generator
-from stylegan_toon.pipelines.suite import Suite
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.pipelines.untrained import toonified
 

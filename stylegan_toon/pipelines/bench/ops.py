@@ -19,7 +19,8 @@ from cuda_ops import (
 )
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import UsageError
-from stylegan_toon.pipelines.bench import (
+from stylegan_toon.pipelines.bench.peers import Peer, open_peers
+from stylegan_toon.pipelines.bench.timing import (
     OURS,
     conditions,
     difference,
@@ -29,7 +30,6 @@ from stylegan_toon.pipelines.bench import (
     table,
     take_turns,
 )
-from stylegan_toon.pipelines.bench_peers import Peer, open_peers
 
 LEAST = 0.05  # seconds a measurement fills with calls
 RESOLUTION, BATCH = {"cuda": 256}, {"cuda": 8}  # elsewhere 64 and 16

@@ -11,7 +11,8 @@ from torch import Tensor
 from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import UsageError
-from stylegan_toon.pipelines.bench import (
+from stylegan_toon.pipelines.bench.peers import Peer, open_peer, open_peers
+from stylegan_toon.pipelines.bench.timing import (
     OURS,
     Times,
     conditions,
@@ -26,7 +27,6 @@ from stylegan_toon.pipelines.bench import (
     table,
     take_turns,
 )
-from stylegan_toon.pipelines.bench_peers import Peer, open_peer, open_peers
 from stylegan_toon.stylegan2.config import Config, channels_for
 from stylegan_toon.stylegan2.files import build_generator, generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
@@ -48,7 +48,7 @@ def bench(
     """Time z [N, Z] to pictures [N, 3, R, R] with constant noise and random weights, the paper's widths.
 
     Args:
-        peers: NAME=PATH, as bench_peers.
+        peers: NAME=PATH, as peers.
         slopes: also ours at 1, 2 and 4 times the batch, and at a quarter and half of the resolution.
     Returns: JSON values: the conditions, and under "results" a row for ours and each peer; "slopes".
     Raises: UsageError, MissingPartError (device, peer).

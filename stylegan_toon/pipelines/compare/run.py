@@ -26,12 +26,12 @@ from stylegan_toon.files import write_aside
 from stylegan_toon.images import save_png
 from stylegan_toon.metrics.size import cost, parameter_count
 from stylegan_toon.pipelines.baseline import settings, train_baseline
-from stylegan_toon.pipelines.compare_data import SETS, draw_pairs, split, to_image, translated
-from stylegan_toon.pipelines.compare_judge import Judge, open_judge
-from stylegan_toon.pipelines.compared import VERSION
+from stylegan_toon.pipelines.compare.data import SETS, draw_pairs, split, to_image, translated
+from stylegan_toon.pipelines.compare.judge import Judge, open_judge
+from stylegan_toon.pipelines.compare.result import VERSION
+from stylegan_toon.pipelines.compare.suite import Entry, Suite
 from stylegan_toon.pipelines.domains import Sources
-from stylegan_toon.pipelines.study import points_of
-from stylegan_toon.pipelines.suite import Entry, Suite
+from stylegan_toon.pipelines.study.run import points_of
 from stylegan_toon.pipelines.translate import load_translator
 from stylegan_toon.pipelines.untrained import UNTRAINED, open_untrained
 from stylegan_toon.training.log import entries as log_entries

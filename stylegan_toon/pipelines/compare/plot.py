@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from stylegan_toon.pipelines.compared import CONTROLS, interval, rows
+from stylegan_toon.pipelines.compare.result import CONTROLS, interval, rows
 from stylegan_toon.pipelines.report import ticks
 
 WIDTH, HEIGHT = 640, 420  # of the plot; its left, right, top and bottom margins:

@@ -18,7 +18,9 @@ from stylegan_toon.losses.regularize import path_length_penalty, r1_penalty
 from stylegan_toon.methods.freezesg import Config as FreezeConfig
 from stylegan_toon.methods.freezesg import FreezeSG
 from stylegan_toon.methods.gan import Gan, GanConfig, Places, cut_noise
-from stylegan_toon.pipelines.bench import (
+from stylegan_toon.pipelines.bench.generator import power_of_two, random_generator
+from stylegan_toon.pipelines.bench.peers import Peer, open_peer, open_peers
+from stylegan_toon.pipelines.bench.timing import (
     OURS,
     Times,
     conditions,
@@ -30,8 +32,6 @@ from stylegan_toon.pipelines.bench import (
     table,
     take_turns,
 )
-from stylegan_toon.pipelines.bench_generator import power_of_two, random_generator
-from stylegan_toon.pipelines.bench_peers import Peer, open_peer, open_peers
 from stylegan_toon.stylegan2.config import Config, channels_for
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import build_discriminator, build_generator, discriminator_checkpoint

@@ -14,8 +14,8 @@ from PIL import Image
 
 from stylegan_toon.files import write_aside
 from stylegan_toon.images import read_image, save_png
-from stylegan_toon.pipelines.compare_plot import plot
-from stylegan_toon.pipelines.compared import CONTROLS, Row, interval, number, rows
+from stylegan_toon.pipelines.compare.plot import plot
+from stylegan_toon.pipelines.compare.result import CONTROLS, Row, interval, number, rows
 from stylegan_toon.pipelines.report import STYLE
 
 MARK = "<!-- comparison: written by `stylegan-toon compare page --docs` -->"
