@@ -6,6 +6,7 @@ import numpy as np
 
 NOISE = 12.0  # colours so far from the background's, in 0..255, may still be its own
 SHARP = 6.0  # squared distances, in the background's variance, at which a colour is taken for the head's
+DOUBT = 8.0  # by how much more a cartoon must differ where the photo is plainly background
 REACH = 0.22  # how far the corners' colours tell of the background, as a part of the side
 
 
@@ -29,28 +30,40 @@ def spread(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     return (summed / (known[..., None] + 1e-3)).astype(values.dtype)
 
 
-def head_matte(cartoon: np.ndarray) -> np.ndarray:
+def head_matte(cartoon: np.ndarray, photo: np.ndarray | None = None) -> np.ndarray:
     """How much of each pixel is head, and not background, in an aligned square.
 
     The upper corners and the sides beside the forehead show the background; what differs from their colours,
-    spread over the square, is head, and so are the middle of the face and what is below the chin. A colour
-    that head and background share goes to the background, that is, the photo keeps its own there.
+    spread over the square, is head, and so are the middle of the face and the neck. A colour that head and
+    background share goes to the background, that is, the photo keeps its own there.
     Args:
         cartoon: [n, n, 3] floats in 0..255, aligned as faces.align does.
+        photo: what it was made from, alike; where that is plainly background, a cartoon must differ more from
+            its own to count as head, as shades of a painted background do not.
     Returns: [n, n] in 0..1, of the same dtype.
     """
     n, dtype = len(cartoon), cartoon.dtype.type
     x = (np.arange(n, dtype=dtype) + dtype(0.5)) / dtype(n / 2) - 1  # -1 to 1, and y downwards
     y = x[:, None]
-    sides = (np.abs(x) > 0.86) & (y < -0.1)
-    corners = (np.abs(x) > 0.62) & (y < -0.9)
-    seen = (sides | corners).astype(dtype)
-    mean = spread(cartoon, seen, REACH * n)
-    variance = spread(np.square(cartoon - mean), seen, REACH * n).sum(2)
-    away = np.square(cartoon - mean).sum(2) / (variance + NOISE**2)
-    head = 1 - np.exp(-away / SHARP)
-    face = np.sqrt(np.square(x / 0.62) + np.square((y - 0.05) / 0.8))
-    head = np.maximum(head, np.maximum(smooth((1.05 - face) / 0.35), smooth((y - 0.55) / 0.3)))
+    doubt = np.zeros((n, n), dtype)
+    if photo is not None:  # beside cheeks and chin; above, hair that fills a corner would pass for background
+        doubt = np.exp(-_strangeness(photo, x) / SHARP) * smooth((y + 0.3) / 0.4)
+    head = 1 - np.exp(-_strangeness(cartoon, x) / (SHARP * (1 + DOUBT * doubt)))
+    face = np.sqrt(np.square(x / 0.54) + np.square((y - 0.05) / 0.8))
+    neck = smooth((y - 0.55) / 0.3) * smooth((0.55 - np.abs(x)) / 0.2)
+    head = np.maximum(head, np.maximum(smooth((1.05 - face) / 0.35), neck))
     blur = blur_matrix(n, 0.012 * n, dtype)
     blur /= blur.sum(1, keepdims=True)
     return smooth((blur @ head @ blur.T - 0.35) / 0.5).astype(dtype)
+
+
+def _strangeness(picture: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """How far each colour is from the background's, squared, in its variance; x: -1 to 1 across. [n, n]"""
+    n, dtype = len(picture), picture.dtype.type
+    y = x[:, None]
+    sides = (np.abs(x) > 0.86) & (y < -0.1)
+    corners = (np.abs(x) > 0.62) & (y < -0.9)
+    seen = (sides | corners).astype(dtype)
+    mean = spread(picture, seen, REACH * n)
+    variance = spread(np.square(picture - mean), seen, REACH * n).sum(2)
+    return np.square(picture - mean).sum(2) / (variance + NOISE**2)

@@ -66,7 +66,9 @@ def paste(
                 nearer = _distance(other, where, dtype) - away
                 alpha = alpha * smooth(nearer / 0.3 + 0.5)
             small = _resized(face, MATTE, Image.Resampling.BOX).astype(dtype)
-            head = np.ones((MATTE, MATTE), dtype) if background else head_matte(small)
+            head = np.ones((MATTE, MATTE), dtype)
+            if not background:
+                head = head_matte(small, np.asarray(align(photo, points, MATTE), dtype))
             tinted = _recolour(photo, face, head, points, feather, colour, dtype)
             new = _warp_back(tinted, points, (top, left), alpha.shape)
             if not background:

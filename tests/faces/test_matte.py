@@ -64,6 +64,25 @@ def test_a_square_of_one_colour_keeps_the_middle_of_the_face():
     assert matte[32, 32] == 1 and matte[:20, :8].max() == 0
 
 
+def test_beside_neck_and_chin_the_background_stays_background():
+    matte = head_matte(np.asarray(portrait("tan", "teal"), float))
+    assert matte[120:, :25].max() < 0.01 and matte[120:, -25:].max() < 0.01
+    assert matte[124, 64] == 1  # the neck
+
+
+def test_where_the_photo_is_plainly_background_a_shade_of_the_cartoons_is_too():
+    cartoon = np.asarray(portrait("tan", "#60a0a0"), float).copy()
+    shade, bold = (slice(80, 100), slice(6, 20)), (slice(80, 100), slice(-20, -6))
+    cartoon[shade] = (74, 123, 123)
+    cartoon[bold] = (200, 60, 40)  # hair that hangs where the photo has none
+    photo = np.asarray(portrait("tan", "grey"), float)
+    alone, knowing = head_matte(cartoon), head_matte(cartoon, photo)
+    middle = 90, 13
+    assert alone[middle] > 0.5 and knowing[middle] < 0.05
+    assert knowing[90, -13] > 0.99
+    np.testing.assert_allclose(alone[:40], knowing[:40], atol=1e-6)  # above the eyes the photo has no say
+
+
 def test_the_cartoons_background_stays_out_of_the_photo():
     photo = portrait("tan", "grey", 220)
     cartoon = portrait("orange", "lime")
