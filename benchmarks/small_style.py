@@ -47,7 +47,7 @@ def run(pictures: Path, count: int, steps: int, seed: int, work: Path, more: lis
 
     def finetune(length: int) -> None:
         given = {"--target": pictures, "--out": out, "--exclude": left_out, "--train": "lora",
-                 "--steps": length, "--look-every": steps, "--save-every": steps, "--patience": 0,
+                 "--steps": length, "--look-every": steps, "--save-every": 100, "--patience": 0,
                  "--seed": seed}  # fmt: skip
         options = [str(part) for pair in given.items() for part in pair]
         command = [sys.executable, "-m", "stylegan_toon.cli", "finetune", *options, *more]

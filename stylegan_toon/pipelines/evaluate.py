@@ -23,6 +23,7 @@ from stylegan_toon.metrics.fid import fid as frechet_distance
 from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.metrics.memorise import nearest_training
+from stylegan_toon.metrics.precision import K, precision_recall
 from stylegan_toon.pipelines.models import check_encoder, load_encoder, load_generator
 from stylegan_toon.stylegan2.files import AnyEncoder
 from stylegan_toon.stylegan2.generator import Generator
@@ -31,6 +32,7 @@ SAMPLES = 2000  # for KID and the nearest training picture, psi 1
 FACE_SAMPLES = 1000  # for the share of faces, psi 0.7
 FACE_PSI = 0.7
 FACE_SCORE = 0.7
+MOST = 800  # pictures on each side, for precision and recall
 LEAST = 32  # px, for the untrained network
 
 Features = Callable[[Tensor], Tensor]
@@ -108,6 +110,9 @@ def evaluate(
             "untrained": Untrained().to(where),
         }
         figures["kid"], figures["floor"] = {}, {}
+        several = min(MOST, samples, len(held_out))
+        if several > K:
+            figures["manifold"] = {"pictures": several, "neighbour": K}
         for space, net in spaces.items():
             report(f"comparing {samples} samples with {len(held_out)} photos: {space}")
             of_train, of_real = (features(net, parts(p, batch), where) for p in (photos, held_out))
@@ -117,6 +122,10 @@ def evaluate(
             figures["kid"][space] = kid(of_real, of_fake, mean, std, seed=seed)._asdict()
             if len(some) > 1:
                 figures["floor"][space] = kid(of_real, of_train[some], mean, std, seed=seed)._asdict()
+            if several > K:
+                shuffled = torch.randperm(len(of_real), generator=torch.Generator().manual_seed(seed))
+                found = precision_recall(of_real[shuffled[:several]], of_fake[:several], mean, std)
+                figures["manifold"][space] = found._asdict()
             if space == "mobileface":
                 mirrored = features(net, parts(photos.flip(3), batch), where)
                 both = torch.cat([of_train, mirrored])
@@ -156,6 +165,11 @@ def as_text(figures: dict[str, Any]) -> list[str]:
         lines.append(interval(f"KID, {space}", one))
         if space in figures["floor"]:
             lines.append(interval(f"KID of training photos, {space}", figures["floor"][space]))
+    if "manifold" in figures:
+        one = figures["manifold"]
+        for space in figures["kid"]:
+            both = f"precision {one[space]['precision']:.3f}, recall {one[space]['recall']:.3f}"
+            lines.append(f"{both}: {space}, {one['pictures']} pictures, k = {one['neighbour']}")
     if "fid" in figures:
         one, sets = figures["fid"], f"{figures['samples']} samples, {figures['held_out']} photos"
         lines.append(f"FID, {one['network']}: {one['value']:.2f} ({sets})")

@@ -42,7 +42,9 @@ def test_all_figures_are_there_and_are_json(generator):
         assert again["kid"][space]["value"] > again["floor"][space]["high"]  # noise is farther than paintings
     assert again["nearest"]["ratio"] > 0
     assert -1 <= again["identity"]["mean"] <= 1
-    assert len(as_text(figures)) == 8
+    assert all(0 <= again["manifold"]["mobileface"][name] <= 1 for name in ("precision", "recall"))
+    assert again["manifold"]["pictures"] == 6
+    assert len(as_text(figures)) == 10
 
 
 def test_fid_compares_samples_and_photos_by_the_named_network(generator):
