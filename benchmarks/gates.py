@@ -12,6 +12,8 @@ on which nothing is trained. Of every style, at the style's own K:
   finds the smiling one's cartoon happier.
 - kid: of the cartoons at K = 4 to PICTURES, as a multiple of that of the photos' inversions, in two spaces.
 - target: of 1,000 samples of the child at psi 1 to PICTURES, as a part of that of its source's samples.
+- nearest: the median distance of these samples to the nearest of PICTURES or its mirror image, as a multiple
+  of that of PICTURES among themselves, in MobileFace's features; near 0 are copies.
 - dial: from photo to cartoon in 21 stops, in which the shares of the resolutions above K fall evenly: the
   largest step as a multiple of the mean, of pixels and of MobileFace's features, over 20 photos; Spearman's
   correlation of the stop and how far features have gone from the photos' mean to the style's; and whether
@@ -46,6 +48,7 @@ from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.images import to_uint8
 from stylegan_toon.methods.invert import STEPS
 from stylegan_toon.metrics.kid import kid, statistics
+from stylegan_toon.metrics.memorise import nearest_among
 from stylegan_toon.metrics.structure import landmark_distance
 from stylegan_toon.pipelines.evaluate import as_saved, draw_samples
 from stylegan_toon.pipelines.generate import seed_z
@@ -92,7 +95,9 @@ class Judges:
 
 
 def share(hits: Sequence[float]) -> list[float]:
-    """The mean, and its 95 % bootstrap interval."""
+    """The mean, and its 95 % bootstrap interval; nothing of nothing."""
+    if not len(hits):
+        return []
     array = np.asarray(hits, float)
     again = array[np.random.default_rng(0).integers(0, len(array), (2000, len(array)))].mean(1)
     return [round(float(v), 3) for v in (array.mean(), *np.quantile(again, [0.025, 0.975]))]
@@ -212,7 +217,8 @@ def main() -> None:
     }  # fmt: skip
     drawn = {}
     for name, pictures in styles.items():
-        toon, wanted = toons[name], judges.spaces(to_pictures(load_pictures([pictures], size)))
+        toon, levels = toons[name], load_pictures([pictures], size)
+        wanted = judges.spaces(to_pictures(levels))
         made = torch.cat([as_saved(toon.draw(part)) for part in codes.split(BATCH)])
         queries = judges.who(made)
         hits = first(queries, known, people)
@@ -232,6 +238,9 @@ def main() -> None:
         toon.set_blend(own)
         row["kid"] = ratios(four, inverted, wanted, judges)
         row["target"] = ratios(child, of_source, wanted, judges)
+        mirrored = judges.spaces(to_pictures(levels.flip(3)))["mobileface"]
+        near = wanted["mobileface"], mirrored, *statistics(wanted["mobileface"])
+        row["nearest"] = round(nearest_among(judges.spaces(child)["mobileface"], *near).ratio, 3)
         report["styles"][name] = row  # type: ignore[index]
     if len(drawn) > 1:
         marks = {name: points(made) for name, made in drawn.items()}

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 TOON = [sys.executable, "-m", "stylegan_toon.cli"]
 ROOT = Path(__file__).resolve().parent.parent
 PRETRAINED, FIGURES = ROOT / "pretrained", ROOT / "pretrained" / "figures"
@@ -28,6 +30,26 @@ STYLES = {
 LIMITS = {
     "storybook": "Often one eye is yellowish and the other green; open smiles become a crooked closed mouth.",
     "avatar": "At K = 0 to 2 hair is lost and some faces fall apart; use K = 3. Glasses and beards are not drawn.",
+}
+GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and where it stands
+    "the person first of 50, cartoon against photo (95 %)": ("60 %", ("first_of_50",)),
+    "the same, darkest third of the photos": ("at most 10 points apart", ("by_skin", "dark")),
+    "the same, lightest third": ("at most 10 points apart", ("by_skin", "light")),
+    "the cartoon of the smiling photo is judged happier, of pairs": ("85 %", ("happier",)),
+    "KID to the style at K = 4, of that of the inversions, MobileFace": (
+        "at most 0.6",
+        ("kid", "mobileface"),
+    ),
+    "the same, untrained network": ("at most 0.6", ("kid", "untrained")),
+    "KID of samples to the style, of that of its source's, MobileFace": (
+        "at most 0.2",
+        ("target", "mobileface"),
+    ),
+    "the same, untrained network ": ("at most 0.2", ("target", "untrained")),
+    "distance to the nearest training picture, of that among these": ("", ("nearest",)),
+    "dial in 21 stops: largest step by the mean one, pixels": ("at most 2", ("dial", "pixels")),
+    "the same, features": ("at most 2", ("dial", "features")),
+    "dial: Spearman's correlation with the style": ("0.95", ("dial", "spearman")),
 }
 TRAINED_AT = {"storybook": 4, "avatar": 3}  # --blend in tools/make_models.sh
 PHOTO_DATA = (
@@ -58,6 +80,24 @@ def interval(one: dict) -> str:
     return f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
 
 
+def kid_of_paintings(data: Path, held: Path, train: Path) -> list[float]:
+    """KID of painted128 to the held-out photos in both spaces, as evaluate takes it."""
+    from stylegan_toon.data import load_pictures
+    from stylegan_toon.features.mobileface import load_mobileface
+    from stylegan_toon.features.untrained import Untrained
+    from stylegan_toon.metrics.kid import kid, statistics
+    from stylegan_toon.pipelines.evaluate import features, parts
+
+    face, cpu = load_mobileface(), torch.device("cpu")
+    packs = [load_pictures([pack], 128) for pack in (held, data / "toon_painted/painted128.zip")]
+    packs.append(load_pictures([train], 128, [str(PRETRAINED / "faces-exclude.txt")]))
+    found = []
+    for net in (lambda x: face(x)[1], Untrained()):
+        real, drawn, photos = (features(net, parts(pack, 32), cpu) for pack in packs)
+        found.append(kid(real, drawn, *statistics(photos), resamples=0).value)
+    return found
+
+
 def faces_card(data: Path) -> None:
     held, train = data / "compact/faces128_heldout.zip", data / "compact/faces128_train.zip"
     figures = toon("evaluate", "faces", "--real", held, "--train", train, "--exclude",
@@ -68,6 +108,11 @@ def faces_card(data: Path) -> None:
     grid = next(path for path in drawn if path.endswith("grid.png"))
     Path(grid).replace(PRETRAINED / "faces-128.png")
     made, d, encoder = (header(f"faces-128.{kind}") for kind in ("generator", "discriminator", "encoder"))
+    painted = "; ".join(f"{value:.2f}" for value in kid_of_paintings(data, held, train))
+
+    def manifold(space: str) -> str:
+        return "; ".join(f"{figures['manifold'][space][name]:.2f}" for name in ("precision", "recall"))
+
     kid, floor, near = figures["kid"], figures["floor"], figures["nearest"]
     (PRETRAINED / "faces-128.md").write_text(f"""# faces-128
 
@@ -91,6 +136,9 @@ A small StyleGAN2 that draws photo-like faces at 128 px, its discriminator, and 
 | the same of as many training photos (floor) | {interval(floor["mobileface"])} |
 | KID, features of an untrained network (95 %) | {interval(kid["untrained"])} |
 | the same of as many training photos (floor) | {interval(floor["untrained"])} |
+| precision and recall, {figures["manifold"]["pictures"]} pictures, k = 5, MobileFace (wanted 0.6, 0.3) | {manifold("mobileface")} |
+| the same, untrained network | {manifold("untrained")} |
+| KID of the pack painted128 to the same photos, MobileFace; untrained (wanted: ten times the samples') | {painted} |
 | distance to the nearest training picture, as a multiple of that of held-out photos | {near["ratio"]:.3f} |
 | samples nearer to one than 99 % of the held-out photos are | {near["closer"]:.1%} |
 | MobileFace cosine between held-out photos and their inversion, mean | {figures["identity"]["mean"]:.3f} |
@@ -103,7 +151,7 @@ turned heads are drawn badly. The encoder keeps pose, colours, hair and expressi
 """)
 
 
-def style_card(style: str, data: Path, photos: list[Path]) -> None:
+def style_card(style: str, data: Path, photos: list[Path], gates: dict) -> None:
     pack, credit = STYLES[style]
     held = data / "compact/faces128_heldout.zip"
     out = FIGURES / f"{style}-128"
@@ -139,15 +187,45 @@ and ADA, its mapping and 4x4 block frozen.
 Of {figures["photo_count"]} held-out photos against {figures["picture_count"]} pictures of the style; the row `photos`
 is the photos themselves, the last row their inversions. Figures: `tools/make_cards.py`. K 0 and K 1 are the same
 because the 4x4 block is shared.
+
+| of {gates["photos"]} photos of the London and Canada sets, at K = {made["meta"]["blend"]} | wanted | measured |
+| --- | --- | --- |
+{gate_rows(gates["styles"][style])}
+
+How: `benchmarks/gates.py`. Of {gates["pairs"]} pairs of a neutral and a smiling photo, the photos themselves are judged happier
+in {gates["photo"]["happier"][0]:.0%}, their inversions in {gates["inversion"]["happier"][0]:.0%}; the person is found first of 50 for
+{gates["photo"]["first_of_50"][0]:.0%} of the photos, and {gates["inversion"]["first_of_50"][0]:.0%} of the inversions.
 """
         % f"{style}-128.png"
     )
 
 
+def measure_gates(data: Path) -> dict:
+    """What benchmarks/gates.py says of all styles; also in figures/gates.json."""
+    photos, out = data / "faces_consent/faces256.zip", FIGURES / "gates.json"
+    pairs = [part for name, (pack, _) in STYLES.items() for part in ("--style", f"{name}={data / pack}")]
+    command = [sys.executable, ROOT / "benchmarks/gates.py", photos, *pairs, "--out", out]
+    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    return json.loads(out.read_text())
+
+
+def gate_rows(row: dict) -> str:
+    lines = []
+    for what, (gate, path) in GATES.items():
+        value = row
+        for key in path:
+            value = value[key]
+        share = "first" in path[0] or path[0] in ("by_skin", "happier")
+        figures = [
+            f"{x:.0%}" if share else f"{x:.2f}" for x in (value if isinstance(value, list) else [value])
+        ]
+        text = figures[0] + (f" ({figures[1]} to {figures[2]})" if len(figures) > 1 else "")
+        lines.append(f"| {what.strip()} | {gate} | {text} |")
+    return "\n".join(lines)
+
+
 def sheet(photos: list[Path]) -> None:
     """docs/images/quickstart.png and contact-sheet.png: each photo and its cartoon in every style."""
-    import torch
-
     from stylegan_toon.images import grid, load_image, save_png, to_tensor
     from stylegan_toon.methods.invert import STEPS
     from stylegan_toon.pipelines.blends import largest_face
@@ -181,7 +259,8 @@ if __name__ == "__main__":
     data, photos = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
     FIGURES.mkdir(exist_ok=True)
     (ROOT / "docs" / "images").mkdir(exist_ok=True)
+    measured = measure_gates(data)
     for style in STYLES:
-        style_card(style, data, photos)
+        style_card(style, data, photos, measured)
     faces_card(data)
     sheet(photos)
