@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan_toon.archives import pictures
+from stylegan_toon.decoding import read_image
 from stylegan_toon.errors import InputError, shown
-from stylegan_toon.images import SUFFIXES, read_image, to_tensor
+from stylegan_toon.images import SUFFIXES, to_tensor
 
 
 def centred(picture: Image.Image, size: int) -> Image.Image:

@@ -16,6 +16,7 @@ ROWS = (
         "device",
         "files",
         "exact",
+        "decoding",
         "images",
         "archives",
         "metadata",
@@ -36,7 +37,7 @@ BASE = ROWS[1]  # single files that may use each other
 EVERYWHERE = {"torch", "numpy", "PIL", "tqdm"}
 ONLY_IN = {
     "safetensors": {"checkpoint"},
-    "pillow_heif": {"images"},
+    "pillow_heif": {"decoding"},
     "onnxruntime": {"faces", "pipelines"},
     **{key: {"features"} for key in ("clip", "lpips", "torchvision")},
     "insightface": {"faces"},

@@ -22,8 +22,8 @@ from PIL import Image
 
 from stylegan_toon.archives import pictures
 from stylegan_toon.data import leaves_out
+from stylegan_toon.decoding import read_image
 from stylegan_toon.faces.detect import find_faces
-from stylegan_toon.images import read_image
 from stylegan_toon.pipelines.models import load_generator
 from stylegan_toon.stylegan2.latents import truncate
 

@@ -14,10 +14,10 @@ from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.checkpoint.importers import read_any
 from stylegan_toon.config import to_json
 from stylegan_toon.data import Sampler, load_pictures
+from stylegan_toon.decoding import is_transparent
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.features.look import load_look
-from stylegan_toon.images import is_transparent
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.freezesg import Config, FreezeSG
 from stylegan_toon.pipelines.copies import find_copies

@@ -19,12 +19,12 @@ from tqdm import tqdm
 from stylegan_toon import __version__
 from stylegan_toon.archives import Read, pictures
 from stylegan_toon.data import centred, leaves_out
+from stylegan_toon.decoding import read_image
 from stylegan_toon.errors import InputError, UsageError, shown
 from stylegan_toon.faces.align import align, move, side, to_photo
 from stylegan_toon.faces.detect import Face, select_faces
 from stylegan_toon.faces.detectors import choose_detector
 from stylegan_toon.files import open_aside
-from stylegan_toon.images import read_image
 
 MAX_BROKEN = 0.1
 FORMATS: dict[str, dict[str, Any]] = {

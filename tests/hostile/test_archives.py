@@ -9,8 +9,8 @@ import pytest
 
 from stylegan_toon.archives import pictures
 from stylegan_toon.data import load_pictures
+from stylegan_toon.decoding import read_image
 from stylegan_toon.errors import InputError
-from stylegan_toon.images import read_image
 from tests.hostile import archives as made
 from tests.hostile.pictures import mutated
 from tests.hostile.watch import watched

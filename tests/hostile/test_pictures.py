@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pytest
 
+from stylegan_toon.decoding import read_image
 from stylegan_toon.errors import InputError
-from stylegan_toon.images import load_image, read_image
+from stylegan_toon.images import load_image
 from tests.hostile import pictures as made
 from tests.hostile.watch import watched
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from stylegan_toon.decoding import read_image
 from stylegan_toon.files import write_aside
-from stylegan_toon.images import read_image, save_png
+from stylegan_toon.images import save_png
 from stylegan_toon.pipelines.compare.plot import plot
 from stylegan_toon.pipelines.compare.result import CONTROLS, Row, interval, number, rows
 from stylegan_toon.pipelines.report import STYLE
