@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Make the models of pretrained/ anew: tools/make_models.sh DATA [RUNS]
 #
-# DATA holds compact/faces128_train.zip, toon_painted/storybook256.zip and toon_avatars/avataaars128.zip as the cards
-# describe them. RUNS (default: runs) takes the run folders. A stopped script goes on where it was.
+# DATA holds compact/faces128_train.zip, toon_painted/{painted128,storybook256}.zip and toon_avatars/avataaars128.zip as
+# the cards describe them. RUNS (default: runs) takes the run folders. A stopped script goes on where it was.
 # Two CPU cores with AVX512_BF16 need about 5 hours; a run that is to be better is given more steps and started again.
 set -euo pipefail
 data=$1 runs=${2:-runs}
@@ -29,27 +29,30 @@ done
 $toon train "$photos" "${exclude[@]}" --out "$runs/faces-128" --start "$runs/faces-128-start.safetensors" --noise \
     --lr 0.0015 --ema 8000 --save-every 150 --look-every 150 --seed 8 --steps "${STEPS_128:-1835}"
 
-# Styles: FreezeSG, structure loss, ADA; every second draw is the blend at --blend. Storybook pictures whose number
-# ends in 9 are held out.
-style=(--source "$runs/faces-128" --freeze-g 1 --freeze-mapping --patience 0 --batch 8 --seed 1)
-$toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg' "${style[@]}" --blend 4 \
-    --ada-p 0.4 --ada-images 30000 --out "$runs/storybook" --steps "${STEPS_STORYBOOK:-900}" \
-    --save-every 150 --look-every 150
-$toon finetune --target "$data/toon_avatars/avataaars128.zip" "${style[@]}" --blend 3 --structure-layers 2 \
-    --ada-images 50000 --out "$runs/avatar" --steps "${STEPS_AVATAR:-2000}" --save-every 200 --look-every 200
-
 # Photo to code. (What ships went on, by --start, from encoders that were trained with other weights, the first of them for
 # an earlier generator of this family.)
 $toon train-encoder "$photos" "${exclude[@]}" --source "$runs/faces-128" --out "$runs/encoder" \
     --lr 0.002 --pixel 1 --feature 1 --identity 2 --latent 0.25 --offset 0.1 \
     --steps "${STEPS_ENCODER:-4000}" --save-every 100 --look-every 300
 
-# Ship: float16, generator and discriminator apart, noise strengths 0. Of the styles the last look ships, chosen by eye
-# at K = 3; best.safetensors has the lowest KID at K = 0.
+# Ship: float16, generator and discriminator apart, noise strengths 0.
 pack() { $toon convert --half --no-noise "$@"; }
 pack "$runs/faces-128/last.safetensors" pretrained/faces-128.generator.safetensors
 pack "$runs/faces-128/last.discriminator.safetensors" pretrained/faces-128.discriminator.safetensors
 pack "$runs/encoder/last.encoder.safetensors" pretrained/faces-128.encoder.safetensors
-for style in storybook avatar; do
+
+# Styles: FreezeSG, structure loss, ADA, identity; three quarters of the codes are as photos have them, and every second
+# draw is the blend at K = 3. The paintings are many, and storybook, which has few, begins as their style. Pictures whose
+# number ends in 9 are held out.
+style=(--freeze-g 1 --freeze-mapping --patience 0 --batch 8 --blend 3 --save-every 125 --look-every 250)
+$toon finetune --target "$data/toon_painted/painted128.zip" --exclude '*9.jpg' --source faces "${style[@]}" \
+    --seed 3 --identity 1 --ada-p 0.1 --ada-images 50000 --out "$runs/painted" --steps "${STEPS_PAINTED:-2000}"
+$toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg' --source faces --start "$runs/painted" "${style[@]}" \
+    --seed 4 --identity 1 --ada-p 0.3 --ada-images 30000 --out "$runs/storybook" --steps "${STEPS_STORYBOOK:-1200}"
+$toon finetune --target "$data/toon_avatars/avataaars128.zip" --source faces "${style[@]}" --structure-layers 2 \
+    --seed 3 --identity 0.3 --ada-p 0.3 --ada-images 50000 --out "$runs/avatar" --steps "${STEPS_AVATAR:-3000}"
+
+# Of the styles the last look ships, chosen by eye at K = 3.
+for style in painted storybook avatar; do
     pack --meta blend="${BLEND:-3}" "$runs/$style/last.safetensors" "pretrained/$style-128.generator.safetensors"
 done

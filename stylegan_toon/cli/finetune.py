@@ -25,10 +25,16 @@ if TYPE_CHECKING:
     "stylegan-toon finetune --target my_drawings/ --freeze-sg 2 --freeze-d 2 --dry-run",
     "stylegan-toon finetune --target webtoon             (pictures in data/webtoon/; without, toonhead)",
     "stylegan-toon finetune --target storybook --steps 600 --blend 4",
+    "stylegan-toon finetune --target my_drawings/ --start runs/my_other_drawings",
 )
 @target_options()
 @click.option(
     "--source", default="faces", show_default=True, help="A known name, a run or a file, D beside it."
+)
+@click.option(
+    "--start",
+    metavar="NAME|FILE",
+    help="A style of the source to begin with, and its discriminator: few pictures then go further.",
 )
 @click.option("--out", type=click.Path(), help="The run folder. Default: runs/TARGET.")
 @click.option(
@@ -195,11 +201,11 @@ def finetune(
     run = make_run(common, out, options)
     report = common.report
     args = (target, source, run, method, options["exclude"], options["mirror"], common.device, report)
-    encoder = options["encoder"]
+    more = {"encoder": options["encoder"], "start": options["start"]}
     if dry_run:
-        plan = plan_finetuning(*args, encoder=encoder)
+        plan = plan_finetuning(*args, **more)
         for line in plan_lines(plan):
             common.result(line)
         common.document(plan)
         return
-    finish(common, finetune_generator(*args, tensorboard=options["tensorboard"], encoder=encoder))
+    finish(common, finetune_generator(*args, tensorboard=options["tensorboard"], **more))

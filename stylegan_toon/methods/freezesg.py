@@ -82,10 +82,12 @@ class FreezeSG(nn.Module):
         d: Discriminator,
         encoder: Encoder | None = None,
         look: Look | None = None,
+        start: Generator | None = None,
     ):
         """Args:
             encoder: of source, which knows the spread of photos' codes; only photo_codes needs it.
             look: tells identity; only identity_weight needs it.
+            start: what the child begins as, of source's shape and with its mapping; None is source itself.
         Raises: ValueError where source lacks the resolutions, nothing is left to train, or one of these is
             missing.
         """
@@ -117,6 +119,10 @@ class FreezeSG(nn.Module):
             raise ValueError("the identity loss needs a network that knows faces")
         self.config = config
         child = with_source_mapping(source, 0 if config.freeze_mapping else config.freeze_sg)
+        if start:
+            if not config.freeze_mapping or config.train != "all":
+                raise ValueError("to start from a child needs a frozen mapping, and all of it is trained")
+            child.load_state_dict(start.state_dict())
         self.gan = Gan(add_lora(child, config.lora, config.freeze_g) if config.lora else child, d, config)
         self._group = len(self.gan.groups(config.batch))
         if config.cdc_weight and self._group < 3:

@@ -34,7 +34,7 @@ from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, open_n
 from stylegan_toon.pipelines.report import in_words, write_report
 from stylegan_toon.pipelines.targets import Target
 from stylegan_toon.stylegan2.adapters import fold, style_checkpoint
-from stylegan_toon.stylegan2.blend import blend
+from stylegan_toon.stylegan2.blend import blend, same_mapping
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.freeze import trained_parameters
@@ -106,6 +106,7 @@ def _open(
     target: Target,
     source: str,
     encoder: str | None,
+    start: str | None,
     run: Run,
     method: Config,
     exclude: Sequence[str],
@@ -117,13 +118,21 @@ def _open(
     if method.train != "all":  # a style's parent is a file; a run's state may be ahead of it
         source, parent = whole_generator(source)
     torch.manual_seed(run.seed)
-    _, d, g, seen = open_networks(source, report)
+    _, d, g, seen = open_networks(source, (lambda text: None) if start else report)
+    begun = None
+    if start:
+        _, d, begun, _ = open_networks(start, report)
+        if begun.config != g.config or not same_mapping(g, begun):
+            raise ModelError(
+                f"{shown(start, 50)} is no child of {shown(source, 50)}: it has another shape or mapping; "
+                "name the source it came from"
+            )
     pictures = look_at(target.path, g.config.resolution, method.batch, exclude, report)
     method = fitted(_counted(method, g), g, where)
     known, method = _photo_codes(method, source, g, encoder)
     look = load_look(g.config.resolution, where)[0] if method.identity_weight else None
     try:
-        module = FreezeSG(method, g, d, known and known.to(where), look).to(where)
+        module = FreezeSG(method, g, d, known and known.to(where), look, begun).to(where)
     except ValueError as error:
         raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
     module.source.to(where)
@@ -183,6 +192,7 @@ def plan_finetuning(
     device: str = "auto",
     report: Callable[[str], None] = lambda text: None,
     encoder: str | None = None,
+    start: str | None = None,
 ) -> dict[str, Any]:
     """What finetune_generator would do with these arguments, as JSON values; nothing is written.
 
@@ -190,7 +200,7 @@ def plan_finetuning(
     parameters_g and parameters_d that there are.
     Raises: as finetune_generator, before its first step.
     """
-    opened = _open(target, source, encoder, run, method, exclude, device, report)
+    opened = _open(target, source, encoder, start, run, method, exclude, device, report)
     module = opened.module
     optimizers = module.optimizers()
     return {
@@ -222,6 +232,7 @@ def finetune_generator(
     report: Callable[[str], None] = lambda text: None,
     tensorboard: bool = False,
     encoder: str | None = None,
+    start: str | None = None,
 ) -> Path:
     """Fine-tune source to the pictures of target with FreezeSG and return the run folder.
 
@@ -237,9 +248,10 @@ def finetune_generator(
         tensorboard: write RUN/tensorboard, too.
         encoder: what tells how photos' codes are spread; None means the source's own. photo_codes below 0
             takes PHOTO_CODES where that is known, and the mapping is frozen.
+        start: a child of source, as source is given, that the new one begins as, with its discriminator.
     Raises: InputError, UsageError, ModelError, MissingPartError, and those of training.loop.train.
     """
-    opened = _open(target, source, encoder, run, method, exclude, device, report)
+    opened = _open(target, source, encoder, start, run, method, exclude, device, report)
     module, pictures, where = opened.module, opened.pictures, opened.where
     method = module.config
     sampler = Sampler(pictures, method.batch, run.seed, mirror)
@@ -281,6 +293,7 @@ def finetune_generator(
         module.gan,
         training_pictures=len(pictures),
         source=source,
+        start=start,
         target=target.name,
         pictures=str(target.path),
         steps=run.steps,

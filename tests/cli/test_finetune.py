@@ -357,3 +357,26 @@ def test_codes_of_photos_are_drawn_where_the_encoder_knows_their_spread(place, t
         line = said.splitlines()[-1]
         assert got == code and words in line and len(line) <= 200, line
         assert "Traceback" not in said
+
+
+def test_a_style_begins_as_another_of_the_same_source(place, tmp_path):
+    source = place / "small.safetensors"
+    args = ("finetune", "--target", STORYBOOK, "--source", source, "--batch", "4", *CPU)
+    done(*args, "--steps", "2", "--ema", "1", "--out", "first", cwd=tmp_path)
+    done(*args, "--steps", "1", "--lr", "1e-9", "--start", "first", "--out", "second", cwd=tmp_path)
+    first, second, plain = (
+        {name: tensor.float() for name, tensor in load(file, "generator").tensors.items()}
+        for file in (tmp_path / "first/last.safetensors", tmp_path / "second/last.safetensors", source)
+    )
+    name = "synthesis.blocks.3.to_rgb.conv.weight"
+    assert not torch.allclose(first[name], plain[name], atol=1e-4)
+    assert json.loads((tmp_path / "second/run.json").read_text())["start"] == "first"
+    for key, value in first.items():
+        if key.startswith("synthesis"):
+            torch.testing.assert_close(value, second[key], atol=1e-6, rtol=1e-6)
+    torch.manual_seed(9)
+    write(tmp_path / "stranger.safetensors", NETWORK)
+    for start, code, words in (("stranger.safetensors", 4, "is no child of"), ("nobody", 4, "nobody")):
+        got, _, said = toon(*args, "--steps", "1", "--start", start, "--out", "third", cwd=tmp_path)
+        line = said.splitlines()[-1]
+        assert got == code and words in line and len(line) <= 200, line

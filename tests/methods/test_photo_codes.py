@@ -1,5 +1,7 @@
 """Fine-tuning on codes as photos have them: their spread, the share of draws, and the identity kept."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -136,3 +138,21 @@ def test_what_is_missing_is_refused(settings):
 def test_a_trained_mapping_draws_its_own_codes():
     with pytest.raises(ValueError, match="frozen mapping"):
         freezesg(encoder()[0], photo_codes=0.5, freeze_mapping=False)
+
+
+def test_a_child_begins_as_another_and_is_compared_with_the_source():
+    torch.manual_seed(5)
+    source, d = Generator(NETWORK), Discriminator(NETWORK)
+    other = copy.deepcopy(source)
+    with torch.no_grad():
+        other.synthesis.blocks[-1].to_rgb.bias += 1
+    settings = {"batch": 4, "path_weight": 0.0, "blend": 2}
+    method = FreezeSG(FreezeConfig(**settings), source, d, start=other)
+    for name, value in method.gan.g.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+    for name, value in method.source.state_dict().items():
+        assert torch.equal(value, source.state_dict()[name]), name
+    with pytest.raises(ValueError, match="needs a frozen mapping"):
+        FreezeSG(FreezeConfig(**settings, freeze_mapping=False), source, d, start=other)
+    with pytest.raises(ValueError, match="all of it is trained"):
+        FreezeSG(FreezeConfig(**settings, train="lora"), source, d, start=other)
