@@ -15,6 +15,11 @@ TOON = [sys.executable, "-m", "stylegan_toon.cli"]
 ROOT = Path(__file__).resolve().parent.parent
 PRETRAINED, FIGURES = ROOT / "pretrained", ROOT / "pretrained" / "figures"
 STYLES = {
+    "painted": (
+        "toon_painted/painted128.zip",
+        "1,738 captioned digital paintings, of which those whose number ends in 9 are held out. CC BY 4.0; credit: "
+        "artflow.ai (creator and copyright holder), collected by initiative-sh; selected, aligned, resized.",
+    ),
     "storybook": (
         "toon_painted/storybook256.zip",
         "141 digital paintings in the manner of animation films, of which those whose number ends in 9 are held "
@@ -51,7 +56,7 @@ GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and whe
     "the same, features": ("at most 2", ("dial", "features")),
     "dial: Spearman's correlation with the style": ("0.95", ("dial", "spearman")),
 }
-TRAINED_AT = {"storybook": 4, "avatar": 3}  # --blend in tools/make_models.sh
+BEGAN = {"storybook": ", begun as [painted](painted-128.md)"}  # --start in tools/make_models.sh
 PHOTO_DATA = (
     "6,542 aligned photos at 128 px, mirrored: official portraits of members of the US Congress (public domain), "
     "one press photo each of 3,012 people of Labeled Faces in the Wild (research use), and pictures of a set of "
@@ -168,15 +173,15 @@ def style_card(style: str, data: Path, photos: list[Path], gates: dict) -> None:
     (PRETRAINED / f"{style}-128.md").write_text(
         f"""# {style}-128
 
-A style for `stylegan-toon toonify --style {style}`: a child of [faces-128](faces-128.md) by FreezeSG, structure loss
-and ADA, its mapping and 4x4 block frozen.
+A style for `stylegan-toon toonify --style {style}`: a child of [faces-128](faces-128.md){BEGAN.get(style, "")}, by FreezeSG,
+structure loss, identity loss and ADA, its mapping and 4x4 block frozen.
 
 ![Photo, its inversion, and the cartoon at K = 0 upwards](%s)
 
 - **Data.** {credit}
 - **Licence.** Research and personal use: [LICENSE-WEIGHTS.md](LICENSE-WEIGHTS.md).
 - **Training.** `tools/make_models.sh`; {made["meta"]["pictures"]:,} pictures seen; every second batch was drawn as the
-  blend at K = {TRAINED_AT[style]} ([why](../docs/training.md)).
+  blend at K = 3, and three quarters of the codes were as photos have them ([why](../docs/training.md)).
 - **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}.
 - **Limits.** {LIMITS[style]}
 

@@ -18,7 +18,7 @@ from stylegan_toon.images import load_image, save_png, to_uint8
 from stylegan_toon.metadata import chunks, read, sha256
 from stylegan_toon.pipelines.generate import draw_numbers, map_latents, read_latents, square_grid
 from stylegan_toon.pipelines.models import find_model, load_generator, locate, sibling
-from stylegan_toon.pipelines.toonify import Toonifier, picture, toon, whole
+from stylegan_toon.pipelines.toonify import MOST_STROKES, Toonifier, picture, toon, whole
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.generator import NOISE_MODES
 
@@ -212,9 +212,13 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
     if "encoder" in used and note.entry("models", "encoder")[0] != note.entry("models", "source")[0]:
         encoder = note.model("encoder", folders, what="encoder")
     upscale = note.model("upscaler", folders, what="upscaler") if "upscaler" in used else "none"
+    strokes = float(note.get("strokes", int, float)) if "strokes" in note.about else 0.0
+    if not 0 <= strokes <= MOST_STROKES:
+        raise note.damaged("strokes")
     toonifier = Toonifier(
-        style, source, recipe, device, exact=exact, detector=detector, encoder=encoder, upscale=upscale
-    )
+        style, source, recipe, device, exact=exact, detector=detector, encoder=encoder, upscale=upscale,
+        strokes=strokes,
+    )  # fmt: skip
     if "photo" not in note.about:
         return to_uint8(toonifier.pairs(seed)[None])[0]
     path, steps = note.input("photo", photo), note.count("refine_steps")

@@ -20,6 +20,7 @@ from stylegan_toon.faces.paste import paste
 from stylegan_toon.images import grid, list_images, save_png, to_levels, to_uint8
 from stylegan_toon.metadata import chunks, file_entry
 from stylegan_toon.methods.invert import STEPS
+from stylegan_toon.nn.kuwahara import kuwahara
 from stylegan_toon.nn.upscaler import Upscaler, enlarge
 from stylegan_toon.pipelines.blend import nothing_changes, other_codes
 from stylegan_toon.pipelines.invert import Inverter, free
@@ -29,6 +30,8 @@ from stylegan_toon.stylegan2.blend import blend as blend_generators
 from stylegan_toon.stylegan2.files import build_generator, build_upscaler
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
+
+STROKES, MOST_STROKES = 1.75, 8.0  # px of the model: by eye, at 1 edges stay soft and have stairs
 
 
 @dataclass
@@ -57,6 +60,7 @@ class Toonifier(Inverter):
         insightface_root: str | Path | None = None,
         encoder: str | Path | None = None,
         upscale: str | Path = "none",
+        strokes: float = 0.0,
     ):
         """Load source, style and encoder, and blend.
 
@@ -66,6 +70,8 @@ class Toonifier(Inverter):
             exact, detector, insightface_root, encoder: as Inverter.
             upscale: what enlarged() uses: "auto" takes the upscaler that ships, if it is there, "none" none;
                 else a name, run or file.
+            strokes: radius of the Kuwahara filter over what enlarged() made larger, in pixels of the model; 0
+                leaves it out.
         Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
         """
         super().__init__(source, device, report, exact, detector, insightface_root, encoder)
@@ -77,6 +83,7 @@ class Toonifier(Inverter):
             raise ModelError(f"{shown(style)} wants blend {str(own)[:20]}, not 0..{most}; give --blend")
         self.set_blend(own if blend is None else blend)
         self.upscaler: Upscaler | None = None
+        self.strokes = strokes
         self.upscaler_entry: dict[str, Any] = {}
         if upscale != "none" and (upscale != "auto" or pretrained("upscaler")):
             name = UPSCALER if upscale == "auto" else upscale
@@ -101,12 +108,16 @@ class Toonifier(Inverter):
     def enlarged(self, cartoons: Tensor, edges: Sequence[float]) -> list[Tensor]:
         """Cartoons [N, 3, R, R], each doubled by the upscaler until it has its edge, at most to 4 R.
 
-        Without an upscaler they stay as they are.
+        What was doubled is painted in strokes. Without an upscaler they stay as they are.
         """
         if self.upscaler is None:
             return list(cartoons)
-        pairs = zip(cartoons, edges, strict=True)
-        return [enlarge(self.upscaler, one[None], edge)[0] for one, edge in pairs]
+        out = []
+        for one, edge in zip(cartoons, edges, strict=True):
+            large = enlarge(self.upscaler, one[None], edge)
+            times = large.shape[3] / one.shape[2]
+            out.append(kuwahara(large, self.strokes * times)[0] if times > 1 and self.strokes else large[0])
+        return out
 
     def pairs(self, seed: int, rows: int = 4) -> Tensor:
         """[3, rows * R, 8 * R]: source | cartoon pairs of codes drawn from seed, four a row, psi 0.7."""
@@ -139,6 +150,7 @@ def toonify_files(
     metadata: bool = True,
     encoder: str | None = None,
     upscale: str = "auto",
+    strokes: float = STROKES,
 ) -> Iterator[Result]:
     """Turn the faces of photos (files and folders) into cartoons: a Result a picture or failed photo.
 
@@ -152,11 +164,11 @@ def toonify_files(
         batch: how many photos go through the networks together.
         metadata: write into every picture how it was made.
         encoder: its name or file; None takes the source's.
-        upscale: how faces and crops grow that are larger than the model, as Toonifier.
+        upscale, strokes: how faces and crops grow that are larger than the model, as Toonifier.
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is its Result's error.
     """
     finding = (detector, insightface_root)
-    toonifier = Toonifier(style, source, blend, device, report, exact, *finding, encoder, upscale)
+    toonifier = Toonifier(style, source, blend, device, report, exact, *finding, encoder, upscale, strokes)
     steps = STEPS[refine] if refine_steps is None else refine_steps
 
     def save(path: Path, picture: Any, **more: Any) -> None:
@@ -186,7 +198,9 @@ def toonify_files(
                 continue
             photo, found = one
             base = free(Path(out) / relative.with_suffix(".png"), file, "toon")
-            about = {"photo": file_entry(file), "faces": faces, "refine_steps": steps} if metadata else {}
+            about: dict[str, Any] = (
+                {"photo": file_entry(file), "faces": faces, "refine_steps": steps} if metadata else {}
+            )
             if metadata and detector != "yunet":
                 about["detector"] = detector
             drawn = next(cartoons)
@@ -199,6 +213,7 @@ def toonify_files(
             ]  # fmt: skip
             if any(square.shape[2] > edge for square in squares):
                 about["models"] = {**toonifier.files, "upscaler": toonifier.upscaler_entry}
+                about["strokes"] = strokes
             if crop_only:
                 for i, square in enumerate(squares):
                     path = base if i == 0 else base.with_name(f"{base.stem}-face{i + 1}.png")

@@ -65,7 +65,7 @@ def draw(call, folder):
 
 
 def test_a_face_larger_than_the_model_is_enlarged_by_the_file_and_comes_again(call, draw, folder):
-    face, made, about = draw("--upscale", "up.safetensors", "--out", "a")
+    face, made, about = draw("--upscale", "up.safetensors", "--strokes", "0", "--out", "a")
     assert face["upscaled"] == 4  # 32 px into a square of some 180
     assert about["models"]["upscaler"] == {"name": "up.safetensors", "file": "up.safetensors",
                                            "sha256": sha256(folder / "up.safetensors")}  # fmt: skip
@@ -90,9 +90,31 @@ def test_a_crop_is_enlarged_to_its_size_and_comes_again_exactly(call, draw, fold
     assert code == 0 and json.loads(out)["most"] == 0, err
 
 
+def test_what_was_enlarged_is_painted_in_strokes_that_the_picture_tells_of(call, draw, folder):
+    options = ("--crop-only", "--size", 50, "--upscale", "up.safetensors")
+    plain, none = draw(*options, "--strokes", 0, "--out", "s0")[1:]
+    painted, about = draw(*options, "--out", "s1")[1:]
+    assert none["strokes"] == 0 and about["strokes"] == 1.75
+    assert np.abs(painted - plain).mean() > 0.5
+
+    def rough(x):  # a brush leaves less noise
+        return np.abs(np.diff(x, 2, axis=0)).mean()
+
+    assert rough(painted) < rough(plain)
+    small, told = draw("--crop-only", "--upscale", "up.safetensors", "--out", "s2")[1:]
+    assert "strokes" not in told  # nothing was enlarged
+    assert np.array_equal(small, draw("--crop-only", "--strokes", 0, "--out", "s3")[1])
+    for name in ("s0", "s1"):
+        code, out, err = call("replay", f"{name}/me.png", "--out", "again", "--json")
+        assert code == 0 and json.loads(out)["most"] == 0, err
+    for value in ("-1", "9", "many"):
+        code, _, err = call("toonify", "me.png", "--strokes", value)
+        assert code == 2 and "--strokes" in err
+
+
 def test_untrained_it_changes_a_crop_as_little_as_a_plain_resize(call, draw, folder):
     save(folder / "plain.safetensors", upscaler_checkpoint(Upscaler(Config(8, 1))))
-    options = ("--crop-only", "--size", 64)
+    options = ("--crop-only", "--size", 64, "--strokes", 0)
     small = Image.fromarray(draw("--crop-only", "--upscale", "none", "--out", "d")[1].astype(np.uint8))
     made = draw(*options, "--upscale", "plain.safetensors", "--out", "e")[1]
     wanted = np.asarray(small.resize((64, 64), Image.Resampling.BICUBIC), int)
