@@ -177,7 +177,7 @@ def finetune(
     if given and given["freezeG"] > 0 and given["freezeStyle"] > 0:
         common.report("freezeStyle changes nothing beside freezeG, which freezes the mapping")
     from stylegan_toon.methods.freezesg import Config
-    from stylegan_toon.pipelines.finetune import finetune_generator, plan_finetuning
+    from stylegan_toon.pipelines.finetune import Task, finetune_generator, plan_finetuning
 
     method = Config(
         **gan_settings(options),
@@ -199,13 +199,12 @@ def finetune(
         rank=options["rank"],
     )
     run = make_run(common, out, options)
-    report = common.report
-    args = (target, source, run, method, options["exclude"], options["mirror"], common.device, report)
-    more = {"encoder": options["encoder"], "start": options["start"]}
+    named = {name: options[name] for name in ("start", "encoder", "exclude", "mirror")}
+    task = Task(target, source, device=common.device, **named)
     if dry_run:
-        plan = plan_finetuning(*args, **more)
+        plan = plan_finetuning(task, run, method, common.report)
         for line in plan_lines(plan):
             common.result(line)
         common.document(plan)
         return
-    finish(common, finetune_generator(*args, tensorboard=options["tensorboard"], **more))
+    finish(common, finetune_generator(task, run, method, common.report, options["tensorboard"]))

@@ -64,6 +64,26 @@ def whole_generator(name: str) -> tuple[str, Checkpoint]:
 
 
 @dataclass(frozen=True)
+class Task:
+    """What is fine-tuned, to what.
+
+    target: its path holds the pictures as they are to be taken; exclude: of them, names or patterns.
+    source: a run folder, a generator file with its discriminator in or beside it, or a name in pretrained/;
+        without a discriminator a new one is made.
+    start: a child of source, named alike, that the new one begins as, with its discriminator.
+    encoder: what tells how photos' codes are spread; None means the source's own.
+    """
+
+    target: Target
+    source: str = "faces"
+    start: str | None = None
+    encoder: str | None = None
+    exclude: Sequence[str] = ()
+    mirror: bool = True
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
 class _Opened:
     """All that a fine-tuning needs, before its first step."""
 
@@ -102,18 +122,8 @@ def _photo_codes(
         return None, replace(method, photo_codes=0.0)
 
 
-def _open(
-    target: Target,
-    source: str,
-    encoder: str | None,
-    start: str | None,
-    run: Run,
-    method: Config,
-    exclude: Sequence[str],
-    device: str,
-    report: Callable[[str], None],
-) -> _Opened:
-    where = choose_device(device)
+def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -> _Opened:
+    where, source, start = choose_device(task.device), task.source, task.start
     parent: Checkpoint | None = None
     if method.train != "all":  # a style's parent is a file; a run's state may be ahead of it
         source, parent = whole_generator(source)
@@ -127,9 +137,9 @@ def _open(
                 f"{shown(start, 50)} is no child of {shown(source, 50)}: it has another shape or mapping; "
                 "name the source it came from"
             )
-    pictures = look_at(target.path, g.config.resolution, method.batch, exclude, report)
+    pictures = look_at(task.target.path, g.config.resolution, method.batch, task.exclude, report)
     method = fitted(_counted(method, g), g, where)
-    known, method = _photo_codes(method, source, g, encoder)
+    known, method = _photo_codes(method, source, g, task.encoder)
     look = load_look(g.config.resolution, where)[0] if method.identity_weight else None
     try:
         module = FreezeSG(method, g, d, known and known.to(where), look, begun).to(where)
@@ -183,16 +193,7 @@ def look_at(
 
 
 def plan_finetuning(
-    target: Target,
-    source: str,
-    run: Run,
-    method: Config,
-    exclude: Sequence[str] = (),
-    mirror: bool = True,
-    device: str = "auto",
-    report: Callable[[str], None] = lambda text: None,
-    encoder: str | None = None,
-    start: str | None = None,
+    task: Task, run: Run, method: Config, report: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
     """What finetune_generator would do with these arguments, as JSON values; nothing is written.
 
@@ -200,18 +201,19 @@ def plan_finetuning(
     parameters_g and parameters_d that there are.
     Raises: as finetune_generator, before its first step.
     """
-    opened = _open(target, source, encoder, start, run, method, exclude, device, report)
+    opened = _open(task, run, method, report)
     module = opened.module
     optimizers = module.optimizers()
     return {
-        "target": target.name,
+        "target": task.target.name,
         "pictures": len(opened.pictures),
-        "source": source,
+        "source": task.source,
+        "start": task.start,
         "out": str(run.out),
         "steps": run.steps,
         "seed": run.seed,
         "device": str(opened.where),
-        "mirror": mirror,
+        "mirror": task.mirror,
         "network": to_json(module.source.config),
         "method": to_json(module.config),
         "parameters_g": sum(p.numel() for p in module.source.parameters()),
@@ -222,40 +224,29 @@ def plan_finetuning(
 
 
 def finetune_generator(
-    target: Target,
-    source: str,
+    task: Task,
     run: Run,
     method: Config,
-    exclude: Sequence[str] = (),
-    mirror: bool = True,
-    device: str = "auto",
     report: Callable[[str], None] = lambda text: None,
     tensorboard: bool = False,
-    encoder: str | None = None,
-    start: str | None = None,
 ) -> Path:
     """Fine-tune source to the pictures of target with FreezeSG and return the run folder.
 
     The log's looks have KID and structure (structure_score); at the end come how near samples are to the
     training pictures, and RUN/report.html.
     Args:
-        target: its path holds the pictures as they are to be taken.
         method: as networks.fitted takes it; freeze_g and freeze_d below 0 count what is trained, from the
-            highest resolution of the generator and from the head of the discriminator.
-        source: a run folder, a generator file with its discriminator in or beside it, or a name in
-            pretrained/; without a discriminator a new one is made.
+            highest resolution of the generator and from the head of the discriminator; photo_codes below 0
+            takes PHOTO_CODES where the mapping is frozen and an encoder knows their spread.
         report: is told whatever is unusual about pictures and source, and how it went.
         tensorboard: write RUN/tensorboard, too.
-        encoder: what tells how photos' codes are spread; None means the source's own. photo_codes below 0
-            takes PHOTO_CODES where that is known, and the mapping is frozen.
-        start: a child of source, as source is given, that the new one begins as, with its discriminator.
     Raises: InputError, UsageError, ModelError, MissingPartError, and those of training.loop.train.
     """
-    opened = _open(target, source, encoder, start, run, method, exclude, device, report)
+    opened = _open(task, run, method, report)
     module, pictures, where = opened.module, opened.pictures, opened.where
     method = module.config
-    sampler = Sampler(pictures, method.batch, run.seed, mirror)
-    meta = {"program": __version__, "target": target.name, "source_pictures": opened.seen}
+    sampler = Sampler(pictures, method.batch, run.seed, task.mirror)
+    meta = {"program": __version__, "target": task.target.name, "source_pictures": opened.seen}
     if not method.freeze_mapping:  # then this is how a child tells whose codes it learnt to draw
         meta["source_mapping"] = mapping_digest(generator_checkpoint(module.source))
 
@@ -292,10 +283,10 @@ def finetune_generator(
     about = about_run(
         module.gan,
         training_pictures=len(pictures),
-        source=source,
-        start=start,
-        target=target.name,
-        pictures=str(target.path),
+        source=task.source,
+        start=task.start,
+        target=task.target.name,
+        pictures=str(task.target.path),
         steps=run.steps,
         patience=run.patience,
         before=judge(module.source) if judge else {},
@@ -312,7 +303,7 @@ def finetune_generator(
     best = load_generator(run.out / "best.safetensors", where, [Path(opened.source)])
     log(run.out, {"step": done, **find_copies(best, pictures, run.out, where, method.batch)})
     page = write_report(run.out)
-    report(f"{target.name}: {in_words(run.out)}; see {shown(page, 60)}")
+    report(f"{task.target.name}: {in_words(run.out)}; see {shown(page, 60)}")
     return run.out
 
 
