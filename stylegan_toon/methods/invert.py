@@ -1,10 +1,11 @@
 """Coming nearer to a photo than the encoder does: optimising its code, then the generator round it.
 
 Sources: Abdal et al. 2019, arXiv 1904.03189 (w_plus); Karras et al. 2020, arXiv 1912.04958, appendix D (the
-rate, noise); Tov et al. 2021, arXiv 2102.02766 (staying near W keeps codes editable, and blended pictures
-clean); Roich et al. 2021, arXiv 2106.05744 (tuning round the pivot). Deviations: no noise is added to codes;
-the penalty of noise has the weight 1, not 1e5, at which few steps go to the penalty alone; what is tuned is
-what a style file holds, a low rank of the affine layers and all biases.
+rate, noise); Zhu et al. 2020, arXiv 2012.09036 (staying where codes are dense); Tov et al. 2021, arXiv
+2102.02766 (staying near W keeps codes editable, and blended pictures clean); Roich et al. 2021, arXiv
+2106.05744 (tuning round the pivot). Deviations: no noise is added to codes; the penalty of noise has the
+weight 1, not 1e5, at which few steps go to the penalty alone; what is tuned is what a style file holds, a low
+rank of the affine layers and all biases.
 """
 
 import copy
@@ -30,6 +31,7 @@ SPACES = ("w+", "w")
 RANK = 8  # of what tune() changes
 SQUARE, FEATURE, IDENTITY, NOISE = 0.5, 0.5, 0.2, 1.0  # weights beside that of the pixel pyramid
 STAY, LEAST = 30.0, 20  # weight of the pull, divided by the steps: who asks for more wants to come nearer
+USUAL, NARROW = 0.08, 0.14  # weight of unusual moves, likewise; the least deviation, in that of w
 GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
 
 
@@ -67,6 +69,22 @@ def gap(made: Tensor, photos: Tensor, look: Look | None, known: tuple[Tensor, li
     return loss + FEATURE * map_distance(maps, known[1]) + IDENTITY * torch.stack(who)
 
 
+def unusual(moves: Tensor, spread: Tensor, least: float) -> Tensor:
+    """How unusual moves of codes [N, L, D] are, [N]: squared, in deviations, divided by the directions.
+
+    Args:
+        spread: [K, L, D], orthogonal directions in which codes of photos differ, as long as their deviation.
+        least: the deviation in every other direction, and the least in these.
+    """
+    along = spread.flatten(1)
+    length = along.norm(dim=1, keepdim=True)
+    x, unit = moves.flatten(1), along / length
+    parts = x @ unit.T
+    rest = x - parts @ unit
+    inside = (parts / length.T.clamp(min=least)).square().sum(1)
+    return (inside + (rest / least).square().sum(1)) / len(spread)
+
+
 def refine(
     g: Generator,
     photos: Tensor,
@@ -76,8 +94,12 @@ def refine(
     space: str = "w+",
     noise: bool = False,
     lr: float = 0.1,
+    usual: Tensor | None = None,
 ) -> Inversion:
     """Move codes towards photos by Adam, with a pull back to where they began.
+
+    The pull is a plain one or, with usual, weak in the directions in which codes of photos differ and strong
+    in others: codes then stay such as the generator draws well, and its children know.
 
     Args:
         photos: [N, 3, R, R] in [-1, 1], aligned, at the generator's size.
@@ -87,6 +109,7 @@ def refine(
         space: "w" keeps one code for all layers, at first the mean of w_plus.
         noise: also optimise the noise inputs, where the generator uses any; else it draws without.
         lr: in units of the spread of w; the rate rises and falls.
+        usual: [K, L, D], as unusual() has its spread.
     Returns: that of the lowest loss seen for each photo. Samples do not influence each other. In float64 the
         codes stay on a grid, so that every step begins with the same bits on every machine.
     Raises: ValueError for another space.
@@ -112,7 +135,12 @@ def refine(
     for step in range(steps + 1):
         now = Inversion(free.expand_as(start), maps)
         losses = gap(now.draw(g), photos, look, known)
-        losses = losses + STAY / max(steps, LEAST) * ((now.w_plus - start) / spread).square().mean([1, 2])
+        moves = now.w_plus - start
+        if usual is None:
+            pull = STAY * (moves / spread).square().mean([1, 2])
+        else:
+            pull = USUAL * unusual(moves, usual, NARROW * float(spread))
+        losses = losses + pull / max(steps, LEAST)
         if maps:
             losses = losses + NOISE * noise_penalty(maps)
         with torch.no_grad():

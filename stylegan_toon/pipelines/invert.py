@@ -25,6 +25,7 @@ from stylegan_toon.methods.invert import RANK, STEPS, Inversion, refine, tune
 from stylegan_toon.paths import pretrained_file
 from stylegan_toon.pipelines.models import check_encoder, load_network, parent_name, sibling
 from stylegan_toon.stylegan2.adapters import style_checkpoint
+from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import AnyEncoder, build_encoder, build_generator
 from stylegan_toon.stylegan2.latent_files import SUFFIX, save_latents
 
@@ -146,7 +147,11 @@ class Inverter:
 
     def fit(self, photos: Tensor, steps: int = 0, space: str = "w+", noise: bool = False) -> Inversion:
         """Aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then optimisation as methods.invert.refine."""
-        return refine(self.source, photos, self._start(photos, steps), steps, self.look, space, noise)
+        start = self._start(photos, steps)
+        usual = None
+        if isinstance(self._encoder, Encoder) and self._encoder.config.spread:
+            usual = self._encoder.codes_spread
+        return refine(self.source, photos, start, steps, self.look, space, noise, usual=usual)
 
     def invert(self, photos: Tensor, steps: int = 0) -> Tensor:
         """w_plus [N, L, D] of fit, without noise."""

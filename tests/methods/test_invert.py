@@ -3,13 +3,14 @@
 import copy
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from stylegan_toon.checkpoint.format import save
 from stylegan_toon.exact import double
-from stylegan_toon.methods.invert import GRID, Inversion, gap, rate, refine, tune
+from stylegan_toon.methods.invert import GRID, Inversion, gap, rate, refine, tune, unusual
 from stylegan_toon.pipelines.models import load_generator
 from stylegan_toon.stylegan2.adapters import style_checkpoint
 from stylegan_toon.stylegan2.config import Config
@@ -127,3 +128,27 @@ def test_tuning_comes_nearer_than_the_pivot_and_is_a_style_of_the_generator(rank
     save(tmp_path / "me.style.safetensors", style_checkpoint(child, parent, "parent", rank, 0, {}))
     loaded = load_generator(tmp_path / "me.style.safetensors")
     torch.testing.assert_close(pivot.draw(loaded), pivot.draw(child), atol=1e-4, rtol=1e-4)
+
+
+def test_unusual_moves_are_those_of_the_inverse_covariance():
+    rng = np.random.default_rng(0)
+    axes, _ = np.linalg.qr(rng.normal(size=(24, 24)))
+    deviations = np.array([2.0, 1.0, 0.01])  # the last is below the least
+    spread = torch.from_numpy((axes[:, :3] * deviations).T.reshape(3, 4, 6).copy())
+    full = np.full(24, 0.1)
+    full[:3] = np.maximum(deviations, 0.1)
+    inverse = axes @ np.diag(full**-2) @ axes.T
+    moves = rng.normal(size=(5, 4, 6))
+    flat = moves.reshape(5, 24)
+    wanted = np.einsum("ni,ij,nj->n", flat, inverse, flat) / 3
+    np.testing.assert_allclose(unusual(torch.from_numpy(moves), spread, 0.1).numpy(), wanted, rtol=1e-9)
+
+
+def test_with_the_usual_directions_codes_move_there():
+    g, photos, start = made()
+    direction = torch.zeros(1, *start.shape[1:])
+    direction[0, 0, 0] = 1.0
+    free = refine(g, photos, start, 30).w_plus - start
+    held = refine(g, photos, start, 30, usual=direction).w_plus - start
+    share = [float(m[:, 0, 0].square().sum() / m.square().sum()) for m in (free, held)]
+    assert share[1] > 0.7 > 0.3 > share[0]
