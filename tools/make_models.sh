@@ -54,7 +54,7 @@ $toon finetune --target "$data/toon_avatars/avataaars128.zip" --source faces "${
     --seed 3 --identity 0.3 --ada-p 0.3 --ada-images 50000 --out "$runs/avatar-all" --steps 1527
 $toon finetune --target "$data/toon_avatars/avataaars128.zip" --source faces --start "$runs/avatar-all" "${style[@]}" \
     --exclude pretrained/avatar-exclude.txt --structure-layers 2 --seed 5 --ada-p 0.25 --ada-images 30000 \
-    --out "$runs/avatar" --steps "${STEPS_AVATAR:-2000}"
+    --out "$runs/avatar" --steps "${STEPS_AVATAR:-1587}"
 
 # Of the styles the last look ships, chosen by eye at K = 3.
 for style in painted storybook avatar; do
