@@ -180,7 +180,7 @@ def style_card(style: str, data: Path, photos: list[Path], gates: dict) -> None:
 A style for `stylegan-toon toonify --style {style}`: a child of [faces-128](faces-128.md){BEGAN.get(style, "")}, by FreezeSG,
 structure loss, identity loss and ADA, its mapping and 4x4 block frozen.
 
-![Photo, its inversion, and the cartoon at K = 0 upwards](%s)
+![Photo, its inversion, and the cartoon at K = 0 upwards]({style}-128.png)
 
 - **Data.** {credit}
 - **Licence.** Research and personal use: [LICENSE-WEIGHTS.md](LICENSE-WEIGHTS.md).
@@ -205,7 +205,6 @@ How: `benchmarks/gates.py`. Of {gates["pairs"]} pairs of a neutral and a smiling
 in {gates["photo"]["happier"][0]:.0%}, their inversions in {gates["inversion"]["happier"][0]:.0%}; the person is found first of 50 for
 {gates["photo"]["first_of_50"][0]:.0%} of the photos, and {gates["inversion"]["first_of_50"][0]:.0%} of the inversions.
 """
-        % f"{style}-128.png"
     )
 
 
@@ -256,7 +255,10 @@ def sheet(photos: list[Path]) -> None:
     code = toonifier.invert(face, STEPS[1])  # as toonify does
     steps = torch.cat([face, toonifier.draw(code, toonifier.source), toonifier.draw(code)])
     steps = torch.nn.functional.interpolate(steps, (256, 256), mode="bilinear")
-    save_png(ROOT / "docs/images/quickstart.png", grid(torch.cat([rows[0], steps, rows[1]]), 5))
+    save_png(
+        ROOT / "docs/images/quickstart.png",
+        grid(torch.cat([rows[0], steps, rows[1 + [*STYLES].index("storybook")]]), 5),
+    )
 
 
 if __name__ == "__main__":
