@@ -78,7 +78,7 @@ def unusual(moves: Tensor, spread: Tensor, least: float) -> Tensor:
     """
     along = spread.flatten(1)
     length = along.norm(dim=1, keepdim=True)
-    x, unit = moves.flatten(1), along / length
+    x, unit = moves.flatten(1), along / length.clamp(min=1e-12)  # a direction of no length is none
     parts = x @ unit.T
     rest = x - parts @ unit
     inside = (parts / length.T.clamp(min=least)).square().sum(1)

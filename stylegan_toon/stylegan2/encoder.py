@@ -91,13 +91,14 @@ class Encoder(nn.Module):
 def with_spread(encoder: Encoder, codes: Tensor, directions: int = 64) -> Encoder:
     """The same encoder, which knows how its codes of photos [N, L, D] are spread.
 
-    It keeps their mean and their principal directions, as long as the standard deviation there. Of 6,542
-    photos 64 directions hold 99.7 % of the variance. N must be above directions.
+    It keeps their mean and their principal directions, as long as the standard deviation there.
+    N must be above directions.
     """
     if len(codes) <= directions:
         raise ValueError(f"{len(codes)} codes cannot tell {directions} directions")
     config = replace(encoder.config, spread=min(directions, codes[0].numel()))
     known = Encoder(config).to(encoder.w_mean.device).requires_grad_(False)
+    codes = codes.cpu()  # where there is float64
     mean = codes.mean(0)
     _, scale, axes = torch.linalg.svd((codes - mean).flatten(1).double(), full_matrices=False)
     long = axes[: config.spread] * (scale[: config.spread, None] / (len(codes) - 1) ** 0.5)

@@ -142,6 +142,8 @@ def test_unusual_moves_are_those_of_the_inverse_covariance():
     flat = moves.reshape(5, 24)
     wanted = np.einsum("ni,ij,nj->n", flat, inverse, flat) / 3
     np.testing.assert_allclose(unusual(torch.from_numpy(moves), spread, 0.1).numpy(), wanted, rtol=1e-9)
+    nothing = unusual(torch.from_numpy(moves), torch.zeros(3, 4, 6, dtype=torch.float64), 0.1)
+    np.testing.assert_allclose(nothing.numpy(), np.square(flat).sum(1) / 0.01 / 3, rtol=1e-9)
 
 
 def test_with_the_usual_directions_codes_move_there():
