@@ -9,10 +9,11 @@ from stylegan_toon.features.clip import CLIP, Clip, Config
 from stylegan_toon.features.clip_words import Words
 
 KNOWN = {"a": [320], "really": [1414], "sad": [3719], "happy": [900], "face": [1710], "red": [22], "!": [0]}
+MOODS = KNOWN | {"angry": [4880], "surprised": [8870]}
 
 
-def network() -> CLIP:
-    tokens = len(used(KNOWN))
+def network(known=KNOWN) -> CLIP:
+    tokens = len(used(known))
     net = CLIP(
         Config(
             8, size=16, patch=8, width=64, layers=1, text_width=64, text_layers=1, context=9, tokens=tokens
@@ -23,8 +24,8 @@ def network() -> CLIP:
     return net.eval().requires_grad_(False)
 
 
-def clip() -> Clip:
-    return Clip(network(), Words(KNOWN))
+def clip(known=KNOWN) -> Clip:
+    return Clip(network(known), Words(known))
 
 
 def write(path):

@@ -109,6 +109,21 @@ if TYPE_CHECKING:
     help="Keep who a face is, by MobileFace.",
 )
 @click.option(
+    "--expression",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="WEIGHT",
+    help="Keep how faces change by --edit, as the embedded text model sees it.",
+)
+@click.option(
+    "--edit",
+    "edits",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="A direction of the source that --expression goes by, again for more. Default: sad, angry, happy.",
+)
+@click.option(
     "--photo-codes",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
@@ -193,13 +208,14 @@ def finetune(
         l2sp_weight=options["l2sp"],
         cdc_weight=options["cdc"],
         identity_weight=options["identity"],
+        expression_weight=options["expression"],
         photo_codes=-1.0 if options["photo_codes"] is None else options["photo_codes"],
         blend=options["blend"],
         train=options["train"],
         rank=options["rank"],
     )
     run = make_run(common, out, options)
-    named = {name: options[name] for name in ("start", "encoder", "exclude", "mirror")}
+    named = {name: options[name] for name in ("start", "encoder", "edits", "exclude", "mirror")}
     task = Task(target, source, device=common.device, **named)
     if dry_run:
         plan = plan_finetuning(task, run, method, common.report)

@@ -10,6 +10,7 @@ longer mixes, and compares features; this compares toRGB outputs unless structur
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,7 @@ from stylegan_toon.losses.correspondence import correspondence_loss
 from stylegan_toon.losses.identity import identity_loss
 from stylegan_toon.losses.regularize import l2_sp
 from stylegan_toon.losses.structure import structure_loss
+from stylegan_toon.methods.expression import Change, Expressions
 from stylegan_toon.methods.gan import Gan, GanConfig, Places, cut_noise
 from stylegan_toon.stylegan2.adapters import add_lora, fold, style_parameters
 from stylegan_toon.stylegan2.discriminator import Discriminator
@@ -45,6 +47,8 @@ class Config(GanConfig):
     l2sp_weight: of half the squared distance of the generator's weights to the source's.
     cdc_weight: of the cross-domain correspondence between the pictures of a minibatch-stddev group.
     identity_weight: of the identity loss between what the child and the source draw, blended or not.
+    expression_weight: of the expression loss: that edits of expressions change what the child draws, blended
+        or not, as they change what the source draws; half of all batches then show edited faces.
     photo_codes: the share of draws that take codes spread as an encoder's codes of photos are, not random w.
     blend: where not 0, every second draw on average has so many resolutions, from 4x4 up, of the source, so
         that what is above them learns to carry the style when it is blended there. It is not compared.
@@ -62,6 +66,7 @@ class Config(GanConfig):
     l2sp_weight: float = 0.0
     cdc_weight: float = 0.0
     identity_weight: float = 0.0
+    expression_weight: float = 0.0  # nor is this: in the papers nothing but noise tells a child's moods
     photo_codes: float = 0.0  # not of the papers: a cartoon is drawn from them, and random w are wilder
     blend: int = 0  # not of the papers, which blend what was never trained so
     train: str = "all"
@@ -83,11 +88,13 @@ class FreezeSG(nn.Module):
         encoder: Encoder | None = None,
         look: Look | None = None,
         start: Generator | None = None,
+        expressions: Expressions | None = None,
     ):
         """Args:
             encoder: of source, which knows the spread of photos' codes; only photo_codes needs it.
             look: tells identity; only identity_weight needs it.
             start: what the child begins as, of source's shape and with its mapping; None is source itself.
+            expressions: edits of the source's codes; only expression_weight needs them.
         Raises: ValueError where source lacks the resolutions, nothing is left to train, or one of these is
             missing.
         """
@@ -117,6 +124,10 @@ class FreezeSG(nn.Module):
             raise ValueError("photo codes need a frozen mapping and an encoder that knows their spread")
         if config.identity_weight and not look:
             raise ValueError("the identity loss needs a network that knows faces")
+        if config.expression_weight and not (expressions and config.freeze_mapping):
+            raise ValueError(
+                "the expression loss needs a frozen mapping and edits of the source's expressions"
+            )
         self.config = config
         child = with_source_mapping(source, 0 if config.freeze_mapping else config.freeze_sg)
         if start:
@@ -138,6 +149,7 @@ class FreezeSG(nn.Module):
         # how far the source is run
         self._upto = n if config.cdc_weight or config.identity_weight else structure
         self._given = (encoder, look)
+        self._expressions = [expressions] if expressions and config.expression_weight else []  # as source is
         fixed = channels_last(copy.deepcopy(source).eval().requires_grad_(False))
         fixed.synthesis.compute_dtype = self.gan.g.synthesis.compute_dtype
         self._source = [fixed]  # in a list: it never changes, so it is no part of the state
@@ -175,26 +187,38 @@ class FreezeSG(nn.Module):
             return encoder.draw(n)[at]
         return self.gan.draw_w(n, at)
 
+    def draw_change(self, w_plus: Tensor, n: int, at: Places) -> Change | None:
+        """By a coin, if expressions count: an edit of each face at some places of n, of codes w_plus."""
+        if not self._expressions or float(torch.rand([])) < 0.5:
+            return None
+        return self._expressions[0].draw(n, w_plus)[at]
+
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
         """One step of D and one of G on batch["cartoon"] [N, 3, R, R] in [-1, 1]."""
         gan, n = self.gan, len(batch["cartoon"])
         mine = gan.mine(n)
         real = batch["cartoon"][mine]
         with torch.no_grad():
-            fake = self.drawing()(self.draw_w(n, mine), gan.draw_noise(n, mine))[-1]
+            codes = self.draw_w(n, mine)
+            change, drawing = self.draw_change(codes, n, mine), self.drawing()
+            fake = drawn(drawing, codes, gan.draw_noise(n, mine), change)[1][-1]
         losses = gan.step_d(real, fake, opt["d"], i)
 
         w_plus, drawing = self.draw_w(n, mine), self.drawing()
+        change = self.draw_change(w_plus, n, mine)
         noises, views = gan.draw_noise(n, mine), gan.draw_views(n, mine)
         blended = drawing is not gan.g.synthesis
         compared = self._upto and (not blended or self.config.identity_weight)
 
         def adversarial_and_likeness(codes: Tensor, at: Places) -> tuple[Tensor, dict[str, Tensor]]:
             noise = cut_noise(noises, at)
-            features, rgbs = zip(*drawing.run(codes, noise), strict=True)
+            here = change[at] if change else None
+            features, rgbs = drawn(drawing, codes, noise, here)
             loss = gan.loss_g(rgbs[-1], real[at], i, [view[at] for view in views])
             figures = {"g": loss}
-            terms = self.likeness(codes, noise, features, rgbs, blended) if compared else {}
+            terms = self.likeness(codes, noise, features, rgbs, blended, here) if compared else {}
+            if here:
+                terms["expression"] = self.expression(codes, noise, drawing, rgbs[-1], here)
             if self.config.l2sp_weight:
                 own = fold(dict(gan.g.named_parameters()))
                 trained = {name: p for name, p in own.items() if p.requires_grad}
@@ -217,6 +241,7 @@ class FreezeSG(nn.Module):
         features: Sequence[Tensor],
         rgbs: Sequence[Tensor],
         blended: bool = False,
+        change: Change | None = None,
     ) -> dict[str, tuple[float, Tensor]]:
         """Weight and value of the losses that compare what the child drew with what the source draws from the
         same codes and noise.
@@ -224,11 +249,13 @@ class FreezeSG(nn.Module):
         Args:
             features, rgbs: all that the child's Synthesis.run gave.
             blended: they are of a blend, of which identity alone is compared.
+            change: with which the child drew.
         """
         config, n = self.config, self.config.structure_layers
         with torch.no_grad():
-            drawn = self.source.synthesis.run(w_plus.detach(), noise, self._upto)
-            source_features, source_rgbs = zip(*drawn, strict=True)
+            source_features, source_rgbs = drawn(
+                self.source.synthesis, w_plus.detach(), noise, change, self._upto
+            )
         terms: dict[str, tuple[float, Tensor]] = {}
         look = self._given[1]
         if look and config.identity_weight:
@@ -245,3 +272,26 @@ class FreezeSG(nn.Module):
             loss = correspondence_loss(features, source_features, self._group)
             terms["cdc"] = config.cdc_weight, loss
         return terms
+
+    def expression(
+        self, w_plus: Tensor, noise: str | Sequence[Tensor], drawing: Synthesis, after: Tensor, change: Change
+    ) -> tuple[float, Tensor]:
+        """Weight and value of the expression loss of pictures after, which were drawn with change."""
+        source = self.source.synthesis
+        with torch.no_grad():
+            wanted = [drawn(source, w_plus, noise, edit)[1][-1] for edit in (None, change)]
+        child = drawn(drawing, w_plus, noise, None)[1][-1], after
+        return self.config.expression_weight, self._expressions[0].loss(child, wanted, change)
+
+
+def drawn(
+    synthesis: Synthesis,
+    w_plus: Tensor,
+    noise: str | Sequence[Tensor],
+    change: Change | None,
+    upto: int | None = None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """All features and all pictures of Synthesis.run, of edited faces where there is a change."""
+    with change.on(synthesis) if change else nullcontext():
+        pairs = [*synthesis.run(w_plus + change.w_plus if change else w_plus, noise, upto)]
+    return [x for x, _ in pairs], [rgb for _, rgb in pairs]

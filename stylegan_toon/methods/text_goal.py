@@ -18,6 +18,7 @@ from stylegan_toon.stylegan2.generator import Generator
 
 SCALE, SHIFT, TURN = (0.8, 1.0), 0.06, 0.12  # of a cut-out: its side, its place, its angle in radians
 LIGHT, TINT = 0.15, 0.05  # standard deviations of brightness and contrast, and of each colour's gain
+Cuts = tuple[Tensor, Tensor, Tensor]  # see draw_cuts
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,11 @@ class Goal:
             return (self._embed(a) * self._embed(b)).sum(1)
 
 
-def cut_outs(x: Tensor, views: int) -> Tensor:
-    """[N, 3, H, H] -> [views * N, 3, H, H]: squares of each picture, mirrored, turned, lit; differentiable.
+def draw_cuts(n: int) -> Cuts:
+    """Of n cut-outs where they lie [N, 2, 3], as affine_grid takes it, their light, and their colours' gains.
 
     Draws from torch's generator, on the CPU, so that every device sees the same.
     """
-    n = views * len(x)
     side = SCALE[0] + (SCALE[1] - SCALE[0]) * torch.rand(n)
     angle, mirror = TURN * torch.randn(n), torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
     shift = SHIFT * torch.randn(n, 2)
@@ -100,9 +100,19 @@ def cut_outs(x: Tensor, views: int) -> Tensor:
         torch.stack([side * angle.sin() * mirror, side * angle.cos(), shift[:, 1]], 1),
     ]
     light, tint = LIGHT * torch.randn(n, 2, 1, 1, 1), TINT * torch.randn(n, 3, 1, 1)
-    grid = F.affine_grid(torch.stack(rows, 1), [n, *x.shape[1:]], align_corners=False).to(x)
-    y = F.grid_sample(x.repeat(views, 1, 1, 1), grid, padding_mode="reflection", align_corners=False)
-    return y * (light[:, 0] + tint).exp().to(x) + light[:, 1].to(x)
+    return torch.stack(rows, 1), light[:, 1], (light[:, 0] + tint).exp()
+
+
+def cut(x: Tensor, cuts: Cuts) -> Tensor:
+    """[N, 3, H, H] -> [N, 3, H, H]: a square of each picture, mirrored, turned, lit; differentiable."""
+    place, light, gain = (value.to(x) for value in cuts)
+    grid = F.affine_grid(place, [*x.shape], align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False) * gain + light
+
+
+def cut_outs(x: Tensor, views: int) -> Tensor:
+    """[N, 3, H, H] -> [views * N, 3, H, H]: so many random cuts of each picture."""
+    return cut(x.repeat(views, 1, 1, 1), draw_cuts(views * len(x)))
 
 
 def spread(g: Generator) -> float:

@@ -17,14 +17,17 @@ from stylegan_toon.data import Sampler, load_pictures
 from stylegan_toon.decoding import is_transparent
 from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
+from stylegan_toon.features.clip import load_clip
 from stylegan_toon.features.look import load_look
 from stylegan_toon.losses.structure import structure_loss
+from stylegan_toon.methods.expression import Expressions
 from stylegan_toon.methods.freezesg import Config, FreezeSG
 from stylegan_toon.pipelines.copies import find_copies
 from stylegan_toon.pipelines.events import Events
 from stylegan_toon.pipelines.judge import kid_judge
 from stylegan_toon.pipelines.models import (
     check_encoder,
+    find_edit,
     find_model,
     load_encoder,
     load_generator,
@@ -35,16 +38,18 @@ from stylegan_toon.pipelines.report import in_words, write_report
 from stylegan_toon.pipelines.targets import Target
 from stylegan_toon.stylegan2.adapters import fold, style_checkpoint
 from stylegan_toon.stylegan2.blend import blend, same_mapping
+from stylegan_toon.stylegan2.edits import apply_edit, load_edit
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.freeze import trained_parameters
 from stylegan_toon.stylegan2.generator import Generator
-from stylegan_toon.stylegan2.latent_files import mapping_digest
+from stylegan_toon.stylegan2.latent_files import belongs, mapping_digest
 from stylegan_toon.training import ranks
 from stylegan_toon.training.log import log
 from stylegan_toon.training.loop import Run, train
 
 PHOTO_CODES = 0.75  # the share of draws with codes as photos have them, where that is known and not given
+EXPRESSIONS = ("sad", "angry", "happy")  # the ready edits whose effect a child keeps, unless others are named
 STRUCTURE = 3  # toRGB outputs, from 4x4 up, that the structure score compares, whatever the loss does
 
 
@@ -72,12 +77,14 @@ class Task:
         without a discriminator a new one is made.
     start: a child of source, named alike, that the new one begins as, with its discriminator.
     encoder: what tells how photos' codes are spread; None means the source's own.
+    edits: the directions, of source, whose effect the expression loss keeps; none means EXPRESSIONS.
     """
 
     target: Target
     source: str = "faces"
     start: str | None = None
     encoder: str | None = None
+    edits: Sequence[str] = ()
     exclude: Sequence[str] = ()
     mirror: bool = True
     device: str = "auto"
@@ -122,6 +129,25 @@ def _photo_codes(
         return None, replace(method, photo_codes=0.0)
 
 
+def _named(task: Task, config: Config) -> list[str]:
+    """The edits that the expression loss goes by; none without it."""
+    return list(task.edits or EXPRESSIONS) if config.expression_weight else []
+
+
+def _expressions(named: Sequence[str], g: Generator, where: torch.device) -> Expressions | None:
+    """What the expression loss goes by, if there are edits. Raises: ModelError for any that is not of g."""
+    own, edits = generator_checkpoint(g), []
+    for name in named:
+        file = find_edit(name)
+        edits.append(load_edit(file))
+        if edits[-1].mapper is not None:
+            raise ModelError(f"{shown(file, 60)} is a mapper, and --edit takes directions; name another edit")
+        if not belongs(edits[-1].meta, own):
+            raise ModelError(f"{shown(file, 60)} was made with another generator; name one of the source's")
+        apply_edit(g, g.broadcast(g.w_mean[None]), edits[-1], 1.0)  # says what does not fit
+    return Expressions(load_clip(device=where), edits) if edits else None
+
+
 def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -> _Opened:
     where, source, start = choose_device(task.device), task.source, task.start
     parent: Checkpoint | None = None
@@ -142,7 +168,8 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     known, method = _photo_codes(method, source, g, task.encoder)
     look = load_look(g.config.resolution, where)[0] if method.identity_weight else None
     try:
-        module = FreezeSG(method, g, d, known and known.to(where), look, begun).to(where)
+        moods = _expressions(_named(task, method), g, where)
+        module = FreezeSG(method, g, d, known and known.to(where), look, begun, moods).to(where)
     except ValueError as error:
         raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
     module.source.to(where)
@@ -209,6 +236,7 @@ def plan_finetuning(
         "pictures": len(opened.pictures),
         "source": task.source,
         "start": task.start,
+        "edits": _named(task, module.config),
         "out": str(run.out),
         "steps": run.steps,
         "seed": run.seed,
@@ -285,6 +313,7 @@ def finetune_generator(
         training_pictures=len(pictures),
         source=task.source,
         start=task.start,
+        edits=_named(task, method),
         target=task.target.name,
         pictures=str(task.target.path),
         steps=run.steps,

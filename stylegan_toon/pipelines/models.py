@@ -21,6 +21,7 @@ from stylegan_toon.paths import pretrained_dirs, pretrained_file
 from stylegan_toon.pipelines import catalogue
 from stylegan_toon.stylegan2.adapters import KIND, Style, is_plain, merge, read_style, weights_digest
 from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.edits import MAPPER_SUFFIX, SUFFIX
 from stylegan_toon.stylegan2.files import (
     AnyEncoder,
     build_discriminator,
@@ -30,6 +31,7 @@ from stylegan_toon.stylegan2.files import (
 )
 from stylegan_toon.stylegan2.generator import Generator
 
+EDITS = "edits"  # the folder of ready edits, in each of pretrained_dirs()
 RUNS = Path("runs")  # below the working folder
 UPSCALER = "upscale-x4"  # in pretrained/, without a kind in its file's name
 Net = TypeVar("Net", bound=nn.Module)
@@ -183,6 +185,21 @@ def find_model(name_or_file: str | Path, what: str = "generator") -> Path:
     short = [key for key in models if f"{key}-" in " ".join(models)] or list(models)
     known = ", ".join([*short, *runs])[:80] or "none"
     raise ModelError(f"no {what} is called {shown(name, 40)!r}; known: {known}; or name a file")
+
+
+def find_edit(name_or_file: str) -> Path:
+    """A file, or edits/NAME of a model folder. Raises: ModelError naming those that are known."""
+    if Path(name_or_file).is_file():
+        return Path(name_or_file)
+    known: dict[str, Path] = {}
+    for folder in pretrained_dirs():
+        for end in (MAPPER_SUFFIX, SUFFIX):
+            for file in sorted((folder / EDITS).glob(f"*{end}")):
+                known.setdefault(file.name.removesuffix(end), file)
+    if name_or_file in known:
+        return known[name_or_file]
+    names = ", ".join(known)[:60] or "none"
+    raise ModelError(f"no edit is called {shown(name_or_file, 40)!r}; known: {names}; or name a file")
 
 
 def pretrained(what: str = "generator") -> dict[str, Path]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stylegan_toon.errors import ModelError, UsageError, shown
+from stylegan_toon.errors import UsageError
 from stylegan_toon.features import irse
 from stylegan_toon.features.clip import Clip
 from stylegan_toon.features.emotion import EXPRESSIONS, load_emotion
@@ -24,9 +24,10 @@ from stylegan_toon.methods.mapper import Config, MapperTraining, new_mapper
 from stylegan_toon.methods.text_direction import SPACES, find_direction
 from stylegan_toon.methods.text_goal import Goal, Weights
 from stylegan_toon.methods.text_optimize import optimize
-from stylegan_toon.paths import pretrained_dirs, pretrained_file
+from stylegan_toon.paths import pretrained_file
 from stylegan_toon.pipelines.clip import open_clip
 from stylegan_toon.pipelines.codes import Codes, Family
+from stylegan_toon.pipelines.models import find_edit
 from stylegan_toon.stylegan2.adapters import weights_digest
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.edits import MAPPER_SUFFIX, SUFFIX, Edit, apply_edit, load_edit, save_edit
@@ -42,7 +43,6 @@ NEUTRAL = "a face"
 LAYERS = "coarse,medium"  # of an expression: what is finer is colour and texture
 STYLE = "storybook"  # also drawn with, where no style is named and the source is its own
 ROWS = 16  # faces in the grid
-EDITS = "edits"  # the folder of ready edits, in each of pretrained_dirs()
 MOODS = {  # beginnings of words, for each expression that the judge knows
     "sad": "sad|unhappy|upset|sorrow|gloomy|crying|depress|grief",
     "angry": "angr|mad|furious|annoyed|grumpy|enraged|rage",
@@ -361,21 +361,6 @@ def opposites(text: str, clip: Clip) -> tuple[str, ...]:
             clip.tokens([other])
             known.append(other)
     return tuple(known) or (NEUTRAL,)
-
-
-def find_edit(name_or_file: str) -> Path:
-    """A file, or edits/NAME of a model folder. Raises: ModelError naming those that are known."""
-    if Path(name_or_file).is_file():
-        return Path(name_or_file)
-    known: dict[str, Path] = {}
-    for folder in pretrained_dirs():
-        for end in (MAPPER_SUFFIX, SUFFIX):
-            for file in sorted((folder / EDITS).glob(f"*{end}")):
-                known.setdefault(file.name.removesuffix(end), file)
-    if name_or_file in known:
-        return known[name_or_file]
-    names = ", ".join(known)[:60] or "none"
-    raise ModelError(f"no edit is called {shown(name_or_file, 40)!r}; known: {names}; or name a file")
 
 
 def slug(text: str) -> str:

@@ -13,6 +13,7 @@ from stylegan_toon.errors import UsageError
 from stylegan_toon.pipelines.models import load_generator
 from stylegan_toon.stylegan2.config import Config, channels_for
 from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.edits import Edit, save_edit
 from stylegan_toon.stylegan2.encoder import Config as EncoderConfig
 from stylegan_toon.stylegan2.encoder import Encoder, with_spread
 from stylegan_toon.stylegan2.files import (
@@ -380,3 +381,30 @@ def test_a_style_begins_as_another_of_the_same_source(place, tmp_path):
         got, _, said = toon(*args, "--steps", "1", "--start", start, "--out", "third", cwd=tmp_path)
         line = said.splitlines()[-1]
         assert got == code and words in line and len(line) <= 200, line
+
+
+def test_expressions_are_kept_by_edits_of_the_source(place, tmp_path):
+    parent = load(place / "small.safetensors")
+    mine = Edit("mine", "mean", {"w": torch.randn(16)}, 0.7)
+    save_edit(tmp_path / "mine.edit.safetensors", mine, parent)
+    write(tmp_path / "other.safetensors", NETWORK)
+    save_edit(tmp_path / "other.edit.safetensors", mine, load(tmp_path / "other.safetensors"))
+    wide = Edit("wide", "mean", {"w": torch.randn(8)}, 1.0)
+    save_edit(tmp_path / "wide.edit.safetensors", wide, parent)
+    args = ("--source", place / "small.safetensors", "--steps", "4", "--batch", "4", "--expression", "0.5")
+    made = plan(*args, "--edit", "mine.edit.safetensors", cwd=tmp_path)
+    assert made["method"]["expression_weight"] == 0.5
+    done("finetune", "--target", STORYBOOK, *args, "--edit", "mine.edit.safetensors", *CPU, cwd=tmp_path)
+    log = [json.loads(row) for row in (tmp_path / "runs/storybook16/log.jsonl").read_text().splitlines()]
+    assert any("g" in row for row in log)
+    for edit, words in (
+        ("sad", "was made with another generator"),
+        ("other.edit.safetensors", "was made with another generator"),
+        ("wide.edit.safetensors", "codes here are [16]"),
+        ("nowhere", "no edit is called 'nowhere'"),
+    ):
+        given = ("finetune", "--target", STORYBOOK, *args, "--edit", edit, "--out", "never", *CPU)
+        got, _, said = toon(*given, cwd=tmp_path)
+        line = said.splitlines()[-1]
+        assert got == 4 and words in line and len(line) <= 200, line
+        assert "Traceback" not in said

@@ -16,8 +16,8 @@ from stylegan_toon.features.emotion import EXPRESSIONS, load_emotion
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.metadata import read
 from stylegan_toon.pipelines.generate import seed_z
-from stylegan_toon.pipelines.models import load_generator
-from stylegan_toon.pipelines.styleclip import find_edit, mood_of, opposites, slug
+from stylegan_toon.pipelines.models import find_edit, load_generator
+from stylegan_toon.pipelines.styleclip import mood_of, opposites, slug
 from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit, save_edit
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.latent_files import load_latents

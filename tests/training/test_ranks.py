@@ -11,6 +11,7 @@ from stylegan_toon.checkpoint.format import digest
 from stylegan_toon.errors import UsageError
 from stylegan_toon.methods.encoder import Config as EncoderConfig
 from stylegan_toon.methods.encoder import EncoderTraining
+from stylegan_toon.methods.expression import Expressions
 from stylegan_toon.methods.freezesg import Config as FreezeConfig
 from stylegan_toon.methods.freezesg import FreezeSG
 from stylegan_toon.methods.gan import Gan, GanConfig
@@ -18,10 +19,12 @@ from stylegan_toon.methods.scratch import Scratch
 from stylegan_toon.stylegan2 import encoder as encoder_net
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.edits import Edit
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.training import ranks
 from stylegan_toon.training.loop import Run, train
+from tests import tiny_clip
 from tests.processes import together
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -32,6 +35,7 @@ KINDS = {
     "freezesg": {"structure_layers": 2, "freeze_mapping": False, "freeze_sg": 1},
     "near": {"structure_of": "features", "structure_layers": 1, "cdc_weight": 3.0, "l2sp_weight": 0.01},
     "photos": {"photo_codes": 1.0, "identity_weight": 1.0, "blend": 1},
+    "moods": {"expression_weight": 1.0, "blend": 1},
     "paired": {"loss": "relativistic", "freeze_d": 1, "blend": 1},
 }
 
@@ -55,7 +59,9 @@ def build(kind, batch):
     if kind == "scratch":
         return Scratch(GanConfig(batch=batch, **ALL | KINDS[kind]), g, d)
     known = encoder_net.with_spread(encoder, torch.randn(9, NETWORK.n_layers, 8), 5)
-    method = FreezeSG(FreezeConfig(batch=batch, **ALL | KINDS[kind]), g, d, known, look)
+    edit = Edit("sad", "mean", {"w": torch.randn(8), "s.blocks.1.conv0": torch.randn(8)}, 0.5)
+    moods = Expressions(tiny_clip.clip(tiny_clip.MOODS), [edit])
+    method = FreezeSG(FreezeConfig(batch=batch, **ALL | KINDS[kind]), g, d, known, look, expressions=moods)
     with torch.no_grad():  # so that what compares with the source is not 0
         for parameter in method.gan.g.parameters():
             parameter.add_(0.05)
@@ -81,6 +87,7 @@ def gradients(kind, batch):
     pictures = (torch.rand(batch, 3, 16, 16) * 2 - 1).to(memory_format=torch.channels_last)
     losses = method.step({"photo": pictures, "cartoon": pictures}, optimizers, 0)
     assert len(seen) == (1 if kind == "encoder" else 4)
+    assert ("g/expression" in losses) == (kind == "moods")
     return seen, losses
 
 
