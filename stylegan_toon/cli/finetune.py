@@ -109,6 +109,15 @@ if TYPE_CHECKING:
     help="Keep who a face is, by MobileFace.",
 )
 @click.option(
+    "--low-pass",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="WEIGHT",
+    help="Keep light and colours as the source's picture has them at a quarter of the size; with --blend of "
+    "blended draws alone.",
+)
+@click.option(
     "--expression",
     type=click.FloatRange(0),
     default=0.0,
@@ -208,6 +217,7 @@ def finetune(
         l2sp_weight=options["l2sp"],
         cdc_weight=options["cdc"],
         identity_weight=options["identity"],
+        lowpass_weight=options["low_pass"],
         expression_weight=options["expression"],
         photo_codes=-1.0 if options["photo_codes"] is None else options["photo_codes"],
         blend=options["blend"],

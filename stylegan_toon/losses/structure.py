@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -19,3 +20,15 @@ def structure_loss(target: Sequence[Tensor], source: Sequence[Tensor], n_layers:
         raise ValueError(f"n_layers={n_layers}, but there are {len(target)} and {len(source)} layers")
     pairs = zip(target[:n_layers], source[:n_layers], strict=True)
     return torch.stack([(t.float() - s.detach().float()).square().mean() for t, s in pairs]).sum()
+
+
+def lowpass_loss(target: Tensor, source: Tensor, times: int = 4) -> Tensor:
+    """Mean squared gap between pictures [N, C, H, H] at 1/times of their size, by means of squares of pixels.
+
+    No gradient reaches the source. Returns a float32 scalar.
+    Raises: ValueError if times does not divide H.
+    """
+    if target.shape[-1] % times:
+        raise ValueError(f"pictures of {target.shape[-1]} px cannot be compared at 1/{times} of their size")
+    small = F.avg_pool2d(target.float(), times), F.avg_pool2d(source.detach().float(), times)
+    return (small[0] - small[1]).square().mean()

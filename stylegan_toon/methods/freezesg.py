@@ -22,7 +22,7 @@ from stylegan_toon.features.look import Look
 from stylegan_toon.losses.correspondence import correspondence_loss
 from stylegan_toon.losses.identity import identity_loss
 from stylegan_toon.losses.regularize import l2_sp
-from stylegan_toon.losses.structure import structure_loss
+from stylegan_toon.losses.structure import lowpass_loss, structure_loss
 from stylegan_toon.methods.expression import Change, Expressions
 from stylegan_toon.methods.gan import Gan, GanConfig, Places, cut_noise
 from stylegan_toon.stylegan2.adapters import add_lora, fold, style_parameters
@@ -47,11 +47,13 @@ class Config(GanConfig):
     l2sp_weight: of half the squared distance of the generator's weights to the source's.
     cdc_weight: of the cross-domain correspondence between the pictures of a minibatch-stddev group.
     identity_weight: of the identity loss between what the child and the source draw, blended or not.
+    lowpass_weight: of the squared gap to the source's picture at a quarter of the size: light, colours, and
+        where they are; of blended draws alone, if there are any.
     expression_weight: of the expression loss: that edits of expressions change what the child draws, blended
         or not, as they change what the source draws; half of all batches then show edited faces.
     photo_codes: the share of draws that take codes spread as an encoder's codes of photos are, not random w.
     blend: where not 0, every second draw on average has so many resolutions, from 4x4 up, of the source, so
-        that what is above them learns to carry the style when it is blended there. It is not compared.
+        that what is above them learns to carry the style when it is blended there.
     train: all, or what a style file can hold: offsets, or lora of rank (stylegan2.adapters).
     style_lr: the learning rate of what a style file holds, as a multiple of lr, the discriminator's.
     """
@@ -66,6 +68,7 @@ class Config(GanConfig):
     l2sp_weight: float = 0.0
     cdc_weight: float = 0.0
     identity_weight: float = 0.0
+    lowpass_weight: float = 0.0
     expression_weight: float = 0.0  # nor is this: in the papers nothing but noise tells a child's moods
     photo_codes: float = 0.0  # not of the papers: a cartoon is drawn from them, and random w are wilder
     blend: int = 0  # not of the papers, which blend what was never trained so
@@ -147,7 +150,8 @@ class FreezeSG(nn.Module):
             config.structure_layers + least if config.structure_layers and config.structure_weight else 0
         )
         # how far the source is run
-        self._upto = n if config.cdc_weight or config.identity_weight else structure
+        whole = config.cdc_weight or config.identity_weight or config.lowpass_weight
+        self._upto = n if whole else structure
         self._given = (encoder, look)
         self._expressions = [expressions] if expressions and config.expression_weight else []  # as source is
         fixed = channels_last(copy.deepcopy(source).eval().requires_grad_(False))
@@ -208,7 +212,7 @@ class FreezeSG(nn.Module):
         change = self.draw_change(w_plus, n, mine)
         noises, views = gan.draw_noise(n, mine), gan.draw_views(n, mine)
         blended = drawing is not gan.g.synthesis
-        compared = self._upto and (not blended or self.config.identity_weight)
+        compared = self._upto and (not blended or self.config.identity_weight or self.config.lowpass_weight)
 
         def adversarial_and_likeness(codes: Tensor, at: Places) -> tuple[Tensor, dict[str, Tensor]]:
             noise = cut_noise(noises, at)
@@ -248,7 +252,7 @@ class FreezeSG(nn.Module):
 
         Args:
             features, rgbs: all that the child's Synthesis.run gave.
-            blended: they are of a blend, of which identity alone is compared.
+            blended: they are of a blend, of which identity and what passes low are compared.
             change: with which the child drew.
         """
         config, n = self.config, self.config.structure_layers
@@ -261,6 +265,8 @@ class FreezeSG(nn.Module):
         if look and config.identity_weight:
             known = look(source_rgbs[-1].float())[0]
             terms["identity"] = config.identity_weight, identity_loss(look(rgbs[-1].float())[0], known)
+        if config.lowpass_weight and blended == bool(config.blend):
+            terms["lowpass"] = config.lowpass_weight, lowpass_loss(rgbs[-1], source_rgbs[-1])
         if blended:
             return terms
         if n and config.structure_weight:

@@ -12,7 +12,7 @@ from stylegan_toon.losses.identity import identity_loss
 from stylegan_toon.losses.latent import feature_l1, offset_loss, pyramid_l1, step_l1
 from stylegan_toon.losses.perceptual import map_distance, unit_maps
 from stylegan_toon.losses.regularize import l2_sp, noise_penalty, path_length_penalty, r1_penalty
-from stylegan_toon.losses.structure import structure_loss
+from stylegan_toon.losses.structure import lowpass_loss, structure_loss
 
 
 def test_logistic_losses_by_hand():
@@ -119,6 +119,23 @@ def test_structure_loss_by_hand_and_without_gradient_to_the_source():
     assert target[0].grad is not None and source[0].grad is None
     with pytest.raises(ValueError, match="n_layers=3"):
         structure_loss(target, source, 3)
+
+
+def test_what_passes_low_is_compared_at_a_quarter_of_the_size():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 2, 3, 16, 16))
+    small = [x.reshape(2, 3, 4, 4, 4, 4).mean((3, 5)) for x in (a, b)]
+    mine, theirs = (torch.tensor(x, requires_grad=True) for x in (a, b))
+    loss = lowpass_loss(mine, theirs)
+    assert loss.item() == pytest.approx(np.square(small[0] - small[1]).mean(), rel=1e-6)
+    loss.backward()
+    assert theirs.grad is None and mine.grad.abs().min() > 0
+    checks = torch.ones(1, 3, 16, 16)
+    checks[..., ::2] = -1
+    assert lowpass_loss(checks, torch.zeros_like(checks)).item() == 0, "finer than a quarter"
+    assert lowpass_loss(checks, torch.zeros_like(checks), 1).item() == 1
+    with pytest.raises(ValueError, match="16 px cannot be compared at 1/3"):
+        lowpass_loss(mine, theirs, 3)
 
 
 def test_code_and_picture_losses_by_hand():

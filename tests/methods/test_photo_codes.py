@@ -156,3 +156,22 @@ def test_a_child_begins_as_another_and_is_compared_with_the_source():
         FreezeSG(FreezeConfig(**settings, freeze_mapping=False), source, d, start=other)
     with pytest.raises(ValueError, match="all of it is trained"):
         FreezeSG(FreezeConfig(**settings, train="lora"), source, d, start=other)
+
+
+def test_light_and_colours_are_compared_in_blended_draws_or_in_all_where_nothing_is_blended():
+    torch.manual_seed(5)
+    source, d = Generator(NETWORK), Discriminator(NETWORK)
+    for blend in (0, 1):
+        method = FreezeSG(FreezeConfig(batch=4, lowpass_weight=3.0, blend=blend), source, d)
+        torch.manual_seed(3)
+        codes, g = method.draw_w(4, slice(4)), method.gan.g
+        with torch.no_grad():
+            g.synthesis.blocks[-1].to_rgb.bias += 0.5
+        features, rgbs = zip(*g.synthesis.run(codes, "none"), strict=True)
+        for blended in (False, True):
+            terms = method.likeness(codes, "none", features, rgbs, blended)
+            assert ("lowpass" in terms) == (blended == bool(blend))
+        weight, loss = method.likeness(codes, "none", features, rgbs, bool(blend))["lowpass"]
+        assert weight == 3.0 and loss.item() == pytest.approx(0.25, rel=1e-4)
+        loss.backward()
+        assert g.synthesis.blocks[-1].to_rgb.bias.grad.min() > 0
