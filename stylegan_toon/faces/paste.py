@@ -5,6 +5,7 @@ sRGB in 0..255 throughout; colours are compared in YCbCr (ITU-R BT.601, as in JP
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -133,8 +134,9 @@ def _warp_back(
     back[:, 2] -= back[:, :2].sum(1) / 2
     matrix = back.ravel().tolist()
     extent, how = (shape[1], shape[0]), Image.Resampling.BICUBIC
-    new = [c.transform(extent, Image.Transform.AFFINE, matrix, how) for c in _channels(padded)]
-    return np.stack([np.asarray(c) for c in new], axis=2).clip(0, 255)
+    with ThreadPoolExecutor() as pool:  # Pillow takes one core for one picture
+        new = pool.map(lambda c: c.transform(extent, Image.Transform.AFFINE, matrix, how), _channels(padded))
+        return np.stack([np.asarray(c) for c in new], axis=2).clip(0, 255)
 
 
 def _resized(picture: np.ndarray, size: int, how: Image.Resampling) -> np.ndarray:

@@ -392,8 +392,9 @@ def test_expressions_are_kept_by_edits_of_the_source(place, tmp_path):
     wide = Edit("wide", "mean", {"w": torch.randn(8)}, 1.0)
     save_edit(tmp_path / "wide.edit.safetensors", wide, parent)
     args = ("--source", place / "small.safetensors", "--steps", "4", "--batch", "4", "--expression", "0.5")
-    made = plan(*args, "--edit", "mine.edit.safetensors", cwd=tmp_path)
-    assert made["method"]["expression_weight"] == 0.5
+    made = plan(*args, "--edit", "mine.edit.safetensors", "--low-pass", "2", cwd=tmp_path)
+    assert (made["method"]["expression_weight"], made["method"]["lowpass_weight"]) == (0.5, 2)
+    assert made["edits"] == ["mine.edit.safetensors"]
     done("finetune", "--target", STORYBOOK, *args, "--edit", "mine.edit.safetensors", *CPU, cwd=tmp_path)
     log = [json.loads(row) for row in (tmp_path / "runs/storybook16/log.jsonl").read_text().splitlines()]
     assert any("g" in row for row in log)
