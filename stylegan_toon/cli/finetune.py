@@ -118,6 +118,14 @@ if TYPE_CHECKING:
     "blended draws alone.",
 )
 @click.option(
+    "--perceptual",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="WEIGHT",
+    help="Keep what the face shows, by features of MobileFace (or LPIPS), of the same draws.",
+)
+@click.option(
     "--expression",
     type=click.FloatRange(0),
     default=0.0,
@@ -218,6 +226,7 @@ def finetune(
         cdc_weight=options["cdc"],
         identity_weight=options["identity"],
         lowpass_weight=options["low_pass"],
+        perceptual_weight=options["perceptual"],
         expression_weight=options["expression"],
         photo_codes=-1.0 if options["photo_codes"] is None else options["photo_codes"],
         blend=options["blend"],

@@ -21,6 +21,7 @@ from stylegan_toon.device import channels_last
 from stylegan_toon.features.look import Look
 from stylegan_toon.losses.correspondence import correspondence_loss
 from stylegan_toon.losses.identity import identity_loss
+from stylegan_toon.losses.perceptual import map_distance
 from stylegan_toon.losses.regularize import l2_sp
 from stylegan_toon.losses.structure import lowpass_loss, structure_loss
 from stylegan_toon.methods.expression import Change, Expressions
@@ -49,6 +50,7 @@ class Config(GanConfig):
     identity_weight: of the identity loss between what the child and the source draw, blended or not.
     lowpass_weight: of the squared gap to the source's picture at a quarter of the size: light, colours, and
         where they are; of blended draws alone, if there are any.
+    perceptual_weight: of the distance of features to the source's picture, of the same draws.
     expression_weight: of the expression loss: that edits of expressions change what the child draws, blended
         or not, as they change what the source draws; half of all batches then show edited faces.
     photo_codes: the share of draws that take codes spread as an encoder's codes of photos are, not random w.
@@ -69,6 +71,7 @@ class Config(GanConfig):
     cdc_weight: float = 0.0
     identity_weight: float = 0.0
     lowpass_weight: float = 0.0
+    perceptual_weight: float = 0.0
     expression_weight: float = 0.0  # nor is this: in the papers nothing but noise tells a child's moods
     photo_codes: float = 0.0  # not of the papers: a cartoon is drawn from them, and random w are wilder
     blend: int = 0  # not of the papers, which blend what was never trained so
@@ -95,7 +98,7 @@ class FreezeSG(nn.Module):
     ):
         """Args:
             encoder: of source, which knows the spread of photos' codes; only photo_codes needs it.
-            look: tells identity; only identity_weight needs it.
+            look: tells identity and features; only identity_weight and perceptual_weight need it.
             start: what the child begins as, of source's shape and with its mapping; None is source itself.
             expressions: edits of the source's codes; only expression_weight needs them.
         Raises: ValueError where source lacks the resolutions, nothing is left to train, or one of these is
@@ -125,8 +128,8 @@ class FreezeSG(nn.Module):
                              f"{n - least} {config.structure_of}")  # fmt: skip
         if config.photo_codes and not (encoder and encoder.config.spread and config.freeze_mapping):
             raise ValueError("photo codes need a frozen mapping and an encoder that knows their spread")
-        if config.identity_weight and not look:
-            raise ValueError("the identity loss needs a network that knows faces")
+        if (config.identity_weight or config.perceptual_weight) and not look:
+            raise ValueError("the identity and perceptual losses need a network that knows faces")
         if config.expression_weight and not (expressions and config.freeze_mapping):
             raise ValueError(
                 "the expression loss needs a frozen mapping and edits of the source's expressions"
@@ -150,8 +153,8 @@ class FreezeSG(nn.Module):
             config.structure_layers + least if config.structure_layers and config.structure_weight else 0
         )
         # how far the source is run
-        whole = config.cdc_weight or config.identity_weight or config.lowpass_weight
-        self._upto = n if whole else structure
+        self._finished = config.identity_weight or config.lowpass_weight or config.perceptual_weight
+        self._upto = n if config.cdc_weight or self._finished else structure
         self._given = (encoder, look)
         self._expressions = [expressions] if expressions and config.expression_weight else []  # as source is
         fixed = channels_last(copy.deepcopy(source).eval().requires_grad_(False))
@@ -212,7 +215,7 @@ class FreezeSG(nn.Module):
         change = self.draw_change(w_plus, n, mine)
         noises, views = gan.draw_noise(n, mine), gan.draw_views(n, mine)
         blended = drawing is not gan.g.synthesis
-        compared = self._upto and (not blended or self.config.identity_weight or self.config.lowpass_weight)
+        compared = self._upto and (not blended or self._finished)
 
         def adversarial_and_likeness(codes: Tensor, at: Places) -> tuple[Tensor, dict[str, Tensor]]:
             noise = cut_noise(noises, at)
@@ -252,7 +255,7 @@ class FreezeSG(nn.Module):
 
         Args:
             features, rgbs: all that the child's Synthesis.run gave.
-            blended: they are of a blend, of which identity and what passes low are compared.
+            blended: they are of a blend, of which the finished pictures alone are compared.
             change: with which the child drew.
         """
         config, n = self.config, self.config.structure_layers
@@ -261,11 +264,17 @@ class FreezeSG(nn.Module):
                 self.source.synthesis, w_plus.detach(), noise, change, self._upto
             )
         terms: dict[str, tuple[float, Tensor]] = {}
-        look = self._given[1]
-        if look and config.identity_weight:
-            known = look(source_rgbs[-1].float())[0]
-            terms["identity"] = config.identity_weight, identity_loss(look(rgbs[-1].float())[0], known)
-        if config.lowpass_weight and blended == bool(config.blend):
+        look, as_shown = self._given[1], blended == bool(config.blend)
+        perceptual = config.perceptual_weight if as_shown else 0.0
+        if look and (config.identity_weight or perceptual):
+            with torch.no_grad():
+                known, wanted = look(source_rgbs[-1].float())
+            own, maps = look(rgbs[-1].float())
+            if config.identity_weight:
+                terms["identity"] = config.identity_weight, identity_loss(own, known)
+            if perceptual:
+                terms["perceptual"] = perceptual, map_distance(maps, wanted).mean()
+        if config.lowpass_weight and as_shown:
             terms["lowpass"] = config.lowpass_weight, lowpass_loss(rgbs[-1], source_rgbs[-1])
         if blended:
             return terms

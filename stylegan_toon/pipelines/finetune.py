@@ -166,7 +166,11 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     pictures = look_at(task.target.path, g.config.resolution, method.batch, task.exclude, report)
     method = fitted(_counted(method, g), g, where)
     known, method = _photo_codes(method, source, g, task.encoder)
-    look = load_look(g.config.resolution, where)[0] if method.identity_weight else None
+    look = (
+        load_look(g.config.resolution, where)[0]
+        if method.identity_weight or method.perceptual_weight
+        else None
+    )
     try:
         moods = _expressions(_named(task, method), g, where)
         module = FreezeSG(method, g, d, known and known.to(where), look, begun, moods).to(where)

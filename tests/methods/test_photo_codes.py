@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from stylegan_toon.losses.perceptual import unit_maps
 from stylegan_toon.methods.freezesg import Config as FreezeConfig
 from stylegan_toon.methods.freezesg import FreezeSG
 from stylegan_toon.stylegan2 import encoder as encoder_net
@@ -175,3 +176,27 @@ def test_light_and_colours_are_compared_in_blended_draws_or_in_all_where_nothing
         assert weight == 3.0 and loss.item() == pytest.approx(0.25, rel=1e-4)
         loss.backward()
         assert g.synthesis.blocks[-1].to_rgb.bias.grad.min() > 0
+
+
+def test_features_are_compared_in_blended_draws():
+    torch.manual_seed(5)
+    source, d = Generator(NETWORK), Discriminator(NETWORK)
+
+    def maps(x):
+        return look(x)[0], [unit_maps(x), x[:, :1, ::4, ::4]]
+
+    method = FreezeSG(FreezeConfig(batch=4, perceptual_weight=3.0, blend=1), source, d, look=maps)
+    torch.manual_seed(3)
+    codes, g = method.draw_w(4, slice(4)), method.gan.g
+    with torch.no_grad():
+        g.synthesis.blocks[-1].to_rgb.bias[0] += 0.5
+    features, rgbs = zip(*g.synthesis.run(codes, "none"), strict=True)
+    terms = [method.likeness(codes, "none", features, rgbs, blended) for blended in (False, True)]
+    assert ["perceptual" in one for one in terms] == [False, True] and "identity" not in terms[1]
+    weight, loss = terms[1]["perceptual"]
+    pair = [x.detach().double().numpy() for x in (rgbs[-1], source.synthesis(codes, "none")[-1])]
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in pair]
+    wanted = np.square(unit[0] - unit[1]).sum(1).mean() + 0.25
+    assert weight == 3.0 and loss.item() == pytest.approx(wanted, rel=1e-4)
+    with pytest.raises(ValueError, match="perceptual losses need a network"):
+        FreezeSG(FreezeConfig(batch=4, perceptual_weight=1.0), source, d)
