@@ -61,9 +61,15 @@ GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and whe
     "dial: Spearman's correlation with the style": ("0.95", ("dial", "spearman")),
 }
 HISTORY = {
-    "painted": "Its training pictures hold near copies of 16 that storybook's card calls held out.",
-    "storybook": "What was seen before, as painted (13,512), is not in the number above, and painted's pictures hold near copies of 16 of those held out here, so nothing of this style is cleanly held out. At K = 4 it is farther from the style than the file before it, which was trained for --blend 4 (KID 3.451 against 2.402 in MobileFace's features).",
-    "avatar": "12,216 pictures of all 1,500 came before, with identity loss; the number above is of the second half, without it, on the 440 that avatar-exclude.txt leaves. Figures are against all 1,500.",
+    "painted": "13,512 pictures came before, without the low-pass, perceptual and expression losses, and are not in "
+    "the number above. Its training pictures hold near copies of 16 that storybook's card calls held out.",
+    "storybook": "The number above is of the last of four runs; as painted it had seen 13,512 pictures before, as "
+    "storybook 17,600. painted's pictures hold near copies of 16 of those held out here, so nothing of this style is "
+    "cleanly held out.",
+    "avatar": "The number above is of the last of five runs; 12,216 pictures of all 1,500 and 20,696 of the 440 that "
+    "avatar-exclude.txt leaves came before. Figures are against all 1,500. When its runs were ended, and how much "
+    "their losses weighed, was decided with the emotion network's judgement of the ready edits on it in sight, so "
+    "that judgement (docs/text.md) is not blind for this style.",
 }
 BEGAN = {"storybook": ", begun as [painted](painted-128.md)"}  # --start in tools/make_models.sh
 PHOTO_DATA = (
@@ -182,8 +188,8 @@ def style_card(style: str, data: Path, photos: list[Path], gates: dict) -> None:
     (PRETRAINED / f"{style}-128.md").write_text(
         f"""# {style}-128
 
-A style for `stylegan-toon toonify --style {style}`: a child of [faces-128](faces-128.md){BEGAN.get(style, "")}, by FreezeSG,
-structure loss, identity loss and ADA, its mapping and 4x4 block frozen.
+A style for `stylegan-toon toonify --style {style}`: a child of [faces-128](faces-128.md){BEGAN.get(style, "")}, by FreezeSG
+with structure, identity, low-pass and expression losses and ADA, its mapping and 4x4 block frozen.
 
 ![Photo, its inversion, and the cartoon at K = 0 upwards]({style}-128.png)
 
@@ -193,9 +199,9 @@ structure loss, identity loss and ADA, its mapping and 4x4 block frozen.
   blend at K = 3, and three quarters of the codes were as photos have them ([why](../docs/training.md)).
 - **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}.
 - **Limits.** {LIMITS[style]}
-- **Not blind.** {HISTORY[style]} Settings, lengths and restarts were chosen by eye on nine demo portraits; four
-  photos of two of these people are in the second table; MobileFace, which finds the person there, was also in the losses of
-  refinement and, but for avatar's second half, of the style.
+- **Not blind.** {HISTORY[style]} Settings, lengths and restarts were chosen by eye on nine demo portraits, of the last runs
+  also on ten held-out portraits of the US Congress; four photos of two of the demo people are in the second table; MobileFace,
+  which finds the person there, was also in the losses of refinement and of the style.
 
 | K: resolutions from the photo generator | KID to the style, MobileFace | KID, untrained network | identity cosine |
 | --- | --- | --- | --- |

@@ -56,7 +56,29 @@ $toon finetune --target "$data/toon_avatars/avataaars128.zip" --source faces --s
     --exclude pretrained/avatar-exclude.txt --structure-layers 2 --seed 5 --ada-p 0.25 --ada-images 30000 \
     --out "$runs/avatar" --steps "${STEPS_AVATAR:-1587}"
 
+# Then each goes on from itself (its last look) with losses that keep colours, expressions and what a face shows: tried one
+# after the other, so a shorter way may well do.
+further() { # STYLE FROM TO STEPS SEED OPTION...
+    local target=$data/toon_painted/storybook256.zip style_options=(--exclude '*9.jpg' --ada-p 0.3 --ada-images 30000)
+    case $1 in
+    painted) target=$data/toon_painted/painted128.zip style_options=(--exclude '*9.jpg' --ada-p 0.1 --ada-images 50000) ;;
+    avatar)
+        target=$data/toon_avatars/avataaars128.zip
+        style_options=(--exclude pretrained/avatar-exclude.txt --structure-layers 2 --identity 0.3 --ada-p 0.25 --ada-images 30000)
+        ;;
+    esac
+    $toon finetune --target "$target" --source faces --start "$runs/$2" "${style[@]}" "${style_options[@]}" \
+        --out "$runs/$3" --steps "$4" --seed "$5" "${@:6}"
+}
+further painted painted painted-2 "${STEPS_PAINTED_2:-600}" 10 --identity 1 --perceptual 2 --expression 1.5 --low-pass 12
+further storybook storybook storybook-2 250 7 --identity 0.6 --expression 1 --low-pass 3
+further storybook storybook-2 storybook-3 750 9 --identity 0.6 --expression 1 --low-pass 12
+further storybook storybook-3 storybook-4 500 12 --identity 0.6 --expression 1 --low-pass 12 --perceptual 2
+further avatar avatar avatar-2 500 6 --expression 2
+further avatar avatar-2 avatar-3 500 8 --expression 3 --low-pass 2
+further avatar avatar-3 avatar-4 600 11 --expression 3 --low-pass 10
+
 # Of the styles the last look ships, chosen by eye at K = 3.
-for style in painted storybook avatar; do
-    pack --meta blend="${BLEND:-3}" "$runs/$style/last.safetensors" "pretrained/$style-128.generator.safetensors"
+for style in painted-2 storybook-4 avatar-4; do
+    pack --meta blend="${BLEND:-3}" "$runs/$style/last.safetensors" "pretrained/${style%-*}-128.generator.safetensors"
 done
