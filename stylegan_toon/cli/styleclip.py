@@ -42,7 +42,7 @@ from stylegan_toon.cli.common import Common, toon_command
     "--groups",
     "layers",
     metavar="LIST",
-    help="What may change: coarse, medium, fine, all, or layers as 0-5,8. Default: 2-8 to learn an "
+    help="What may change: coarse, medium, fine, all, or layers as 0-5,8. Default: coarse,medium to learn an "
     "expression, else all.",
 )
 @faces.chosen_faces

@@ -40,7 +40,7 @@ ENGINES = ("mapper", "optimize", "direction")
 STEPS = {"mapper": (350, 2000), "optimize": (60, 200), "direction": (40, 100)}  # on a CPU, on a GPU
 BATCH = 8
 NEUTRAL = "a face"
-LAYERS = 2, 8  # first and last of an expression: before is pose, after colour and texture
+LAYERS = "coarse,medium"  # of an expression: what is finer is colour and texture
 STYLE = "storybook"  # also drawn with, where no style is named and the source is its own
 ROWS = 16  # faces in the grid
 MOODS = {  # beginnings of words, for each expression that the judge knows
@@ -68,9 +68,9 @@ class Order:
     """What is to be learnt, and how.
 
     neutral: what the text is compared to, the mean of several; "" is left out; None is opposites. steps: None
-    is what fits. layers: which of w_plus may change; None is, of an expression, LAYERS as far as they are
-    there, else all. step: what a mapper's networks are multiplied by. space, threshold: as find_direction.
-    clip: as open_clip. identity: as choose_identity; None takes what is here.
+    is what fits. layers: which of w_plus may change; None is LAYERS for an expression, else all. step: what
+    a mapper's networks are multiplied by. space, threshold: as find_direction. clip: as open_clip. identity:
+    as choose_identity; None takes what is here.
     """
 
     text: str
@@ -111,10 +111,8 @@ class Student:
         if order.identity == "arcface":
             raise UsageError("insightface's network passes no gradients; take mobileface or arcface-ir-se50")
         self.family, self.order, self.seed, self.psi = family, order, seed, psi
-        (first, last), n = LAYERS, family.source.config.n_layers
-        own = f"{first}-{min(last, n - 1)}" if mood_of(order.text) and n > first else "all"
-        self.groups = order.layers or own
-        self.layers = parse_layers(self.groups, n)
+        self.groups = order.layers or (LAYERS if mood_of(order.text) else "all")
+        self.layers = parse_layers(self.groups, family.source.config.n_layers)
         device = family.source.w_mean.device
         self.clip: Clip = open_clip(order.clip, device, family.report)
         here = irse.NAME if pretrained_file(irse.FILE) else "mobileface"
