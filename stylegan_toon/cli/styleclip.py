@@ -36,7 +36,9 @@ from stylegan_toon.cli.common import Common, toon_command
     help="Default: mapper 350 (2000 on a GPU), optimize 60 (200), direction 40 (100).",
 )
 @click.option(
-    "--strength", type=float, help="How much; a learnt edit keeps it. Default: a ready one's own, else 1."
+    "--strength",
+    type=float,
+    help="How much; a learnt edit keeps it. Default: an edit's own, at which faces stay the person.",
 )
 @click.option(
     "--groups",

@@ -41,6 +41,8 @@ STEPS = {"mapper": (350, 2000), "optimize": (60, 200), "direction": (40, 100)}  
 BATCH = 8
 NEUTRAL = "a face"
 LAYERS = "coarse,medium"  # of an expression: what is finer is colour and texture
+SAME = 0.74  # the mean cosine of two photos of one person, by MobileFace (docs/metrics.md)
+FINE, LEAST = 20, 0.3  # steps of a strength, and the smallest one that is chosen
 STYLE = "storybook"  # also drawn with, where no style is named and the source is its own
 ROWS = 16  # faces in the grid
 MOODS = {  # beginnings of words, for each expression that the judge knows
@@ -145,6 +147,7 @@ class Student:
             known = self.family.gather(trained_on, self.psi).w_plus if trained_on else None
             how = self._mapper if order.engine == "mapper" else self._direction
             edit = how(known, out, resume, trained_on)
+            edit = replace(edit, strength=self.strength(edit, known))
         return Learnt(edit, moved, self.steps, time.perf_counter() - began)
 
     def batch(self, i: int, known: Tensor | None) -> Tensor:
@@ -155,6 +158,32 @@ class Student:
         g = self.family.source
         z = torch.randn(BATCH, g.config.z_dim, generator=draw)
         return self.family.mapped(z.to(g.w_mean), self.psi)
+
+    def strength(self, edit: Edit, known: Tensor | None) -> float:
+        """The largest strength up to 1 at which half of 64 faces stay nearer than two photos of one person.
+
+        1 where identity is not MobileFace's, whose cosines SAME is of. Report is told of less.
+        """
+        if self.identity != "mobileface":
+            return 1.0
+        codes, k = [self.batch(self.steps + i, known) for i in range(8)], FINE
+        while k > round(LEAST * FINE) and self._likeness(edit, codes, k / FINE) < SAME:
+            k -= 1
+        if k < FINE:
+            self.family.report(f"strength {k / FINE}: at 1 most faces would be somebody else's (--strength)")
+        return k / FINE
+
+    def _likeness(self, edit: Edit, codes: Sequence[Tensor], strength: float) -> float:
+        """The median cosine of identities before and after."""
+        found = []
+        for w_plus in codes:
+            drawn_by, moved = apply_edit(self.family.source, w_plus, edit, strength)
+            with torch.no_grad():
+                pair = (
+                    g.synthesis(w, "none")[-1] for g, w in ((self.family.source, w_plus), (drawn_by, moved))
+                )
+                found.append(self.goal.identity(*pair))
+        return float(torch.cat(found).median())
 
     def _mapper(self, known: Tensor | None, out: Path, resume: str, trained_on: Sequence[str]) -> Edit:
         order, g = self.order, self.family.source
@@ -234,7 +263,7 @@ def edit_by_text(
         order: what to learn; None applies ready.
         faces, blend, psi, refine: as Family and Family.gather take them.
         ready: an edit or mapper file, or the name of one in edits/ of a model folder.
-        strength: how much of it, which a learnt edit keeps; None is a ready one's own, 1 for others.
+        strength: how much of it, which a learnt edit keeps; None is its own, 1 for moved codes.
         layers: which of w_plus a ready edit may change; None is all. Learning has those of the order.
         styles: none draws with STYLE, too, if source is the one it came from.
         save_pairs: also write OUT/before/NAME.png and OUT/after/NAME.png, of styles OUT/before-STYLE/ ...

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from stylegan_toon.features.clip import load_clip
 from stylegan_toon.features.emotion import EXPRESSIONS, load_emotion
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.metadata import read
+from stylegan_toon.pipelines.codes import Family
 from stylegan_toon.pipelines.generate import seed_z
 from stylegan_toon.pipelines.models import find_edit, load_generator
-from stylegan_toon.pipelines.styleclip import mood_of, opposites, slug
+from stylegan_toon.pipelines.styleclip import Order, Student, mood_of, opposites, slug
 from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit, save_edit
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.latent_files import load_latents
@@ -243,6 +245,26 @@ def test_an_expression_leaves_fine_layers_alone_unless_told(toon, tmp_path):
         layers = load_edit(tmp_path / f"out/{slug(text)}.edit.safetensors").meta["layers"]
         assert (code, layers[-1]) == (0, last), err
         assert ("in layers coarse,medium" in err) == (text == SAD and not more)
+
+
+def test_a_strength_is_chosen_at_which_most_faces_stay_the_person():
+    """The edit's strength against medians of other faces, drawn and embedded here."""
+    family = Family("faces")
+    student = Student(family, Order(SAD, "direction", steps=1))
+    sad = load_edit(find_edit("sad"))
+    far = replace(sad, tensors={name: 3 * step for name, step in sad.tensors.items()})
+    edit = replace(far, strength=student.strength(far, None))
+    assert 0.3 < edit.strength < 1
+    face, w_plus = load_mobileface(), family.gather(["300-347"]).w_plus
+
+    def median(strength):
+        g, moved = apply_edit(family.source, w_plus, edit, strength)
+        pair = [face(family.draw(*one))[0] for one in ((w_plus, family.source), (moved, g))]
+        return float((pair[0] * pair[1]).sum(1).median())
+
+    assert median(edit.strength) > 0.7 > median(edit.strength + 0.25)
+    near = replace(sad, tensors={name: step / 10 for name, step in sad.tensors.items()})
+    assert student.strength(near, None) == 1
 
 
 def test_it_learns_from_codes_that_are_given(toon, tmp_path):
