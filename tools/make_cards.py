@@ -33,12 +33,13 @@ STYLES = {
     ),
 }
 LIMITS = {
-    "painted": "Near to the photo: colours, light and texture are the paintings', shapes the person's. Open smiles "
-    "close; backgrounds and plain hair turn grey or teal.",
-    "storybook": "Open smiles become closed mouths, often a little crooked; hair turns red or golden; large eyes "
-    "and make-up whoever the person is, beards alone are kept. Hair against a background of its colour frays; photos with a pink cast give purple faces.",
-    "avatar": "At K = 0 to 2 hair is lost and some faces fall apart; use K = 3. Mouths say little, and are often "
-    "ajar. Glasses and beards are not drawn; skin is often more orange, or darker, than the person's.",
+    "painted": "Near to the photo: shapes and colours are the person's, texture and light the paintings'. Wide smiles "
+    "shrink, and teeth blur.",
+    "storybook": "Smiles shrink to lips that part a little; hair is redder than the person's; make-up whoever the "
+    "person is, dark skin at times with a light patch. Hair that lies over an eye breaks that eye up; hair against a "
+    "background of its colour frays.",
+    "avatar": "At K = 0 to 2 hair is lost and some faces fall apart; use K = 3. Lower lids are at times smudged, an "
+    "eye in shadow is half drawn. Glasses and beards are not drawn.",
 }
 GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and where it stands
     "the person first of 50, cartoon against photo (95 %)": ("60 %", ("first_of_50",)),
