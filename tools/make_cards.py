@@ -34,10 +34,14 @@ STYLES = {
 }
 LIMITS = {
     "painted": "Near to the photo: shapes and colours are the person's, texture and light the paintings'. Wide smiles "
-    "shrink, and teeth blur.",
+    "shrink, and teeth blur. "
+    "By KID the cartoons at K = 3 are hardly nearer to the style than the photos are "
+    "(table), as light and colours are kept; more of the style is at --blend 2.",
     "storybook": "Smiles shrink to lips that part a little; hair is redder than the person's; make-up whoever the "
     "person is, dark skin at times with a light patch. Hair that lies over an eye breaks that eye up; hair against a "
-    "background of its colour frays.",
+    "background of its colour frays. "
+    "By KID the cartoons at K = 3 are no nearer to the style than the photos are "
+    "(table), as light and colours are kept; more of the style is at --blend 0.",
     "avatar": "At K = 0 to 2 hair is lost and some faces fall apart; use K = 3. Lower lids are at times smudged, an "
     "eye in shadow is half drawn. Glasses and beards are not drawn.",
 }
