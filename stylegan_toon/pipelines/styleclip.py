@@ -166,12 +166,17 @@ class Student:
         """
         if self.identity != "mobileface":
             return 1.0
-        codes, k = [self.batch(self.steps + i, known) for i in range(8)], FINE
-        while k > round(LEAST * FINE) and self._likeness(edit, codes, k / FINE) < SAME:
-            k -= 1
-        if k < FINE:
-            self.family.report(f"strength {k / FINE}: at 1 most faces would be somebody else's (--strength)")
-        return k / FINE
+        codes = [self.batch(self.steps + i, known) for i in range(8)]
+        if self._likeness(edit, codes, 1.0) >= SAME:
+            return 1.0
+        low, high = round(LEAST * FINE), FINE
+        while high - low > 1:  # faces are taken to be less alike the stronger it is
+            middle = (low + high) // 2
+            low, high = (
+                (middle, high) if self._likeness(edit, codes, middle / FINE) >= SAME else (low, middle)
+            )
+        self.family.report(f"strength {low / FINE}: at 1 most faces would be somebody else's (--strength)")
+        return low / FINE
 
     def _likeness(self, edit: Edit, codes: Sequence[Tensor], strength: float) -> float:
         """The median cosine of identities before and after."""
