@@ -15,6 +15,7 @@ from stylegan_toon.cli.training import (
     plan_lines,
     run_options,
 )
+from stylegan_toon.errors import UsageError
 
 if TYPE_CHECKING:
     from stylegan_toon.pipelines.targets import Target
@@ -208,6 +209,8 @@ def finetune(
         )
     if given and given["freezeG"] > 0 and given["freezeStyle"] > 0:
         common.report("freezeStyle changes nothing beside freezeG, which freezes the mapping")
+    if options["edits"] and not options["expression"]:
+        raise UsageError("--edit is what --expression goes by; give --expression 1 as well")
     from stylegan_toon.methods.freezesg import Config
     from stylegan_toon.pipelines.finetune import Task, finetune_generator, plan_finetuning
 

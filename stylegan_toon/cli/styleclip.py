@@ -38,7 +38,8 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.option(
     "--strength",
     type=float,
-    help="How much; a learnt edit keeps it. Default: an edit's own, at which faces stay the person.",
+    help="How much; a learnt edit keeps it. Default: a ready one's own, else 1, or less where most faces "
+    "would be somebody else's.",
 )
 @click.option(
     "--groups",

@@ -409,3 +409,5 @@ def test_expressions_are_kept_by_edits_of_the_source(place, tmp_path):
         line = said.splitlines()[-1]
         assert got == 4 and words in line and len(line) <= 200, line
         assert "Traceback" not in said
+    got, _, said = toon("finetune", "--target", STORYBOOK, "--edit", "sad", "--out", "never", cwd=tmp_path)
+    assert got == 2 and "give --expression 1" in said.splitlines()[-1]
