@@ -35,6 +35,7 @@ from stylegan_toon.stylegan2.generator import Generator, Synthesis
 
 STRUCTURES = ("rgb", "features")
 TRAIN = ("all", "offsets", "lora")
+Drawn = tuple[list[Tensor], list[Tensor]]  # features and pictures, from the lowest resolution up
 
 
 @dataclass(frozen=True)
@@ -220,12 +221,19 @@ class FreezeSG(nn.Module):
         def adversarial_and_likeness(codes: Tensor, at: Places) -> tuple[Tensor, dict[str, Tensor]]:
             noise = cut_noise(noises, at)
             here = change[at] if change else None
-            features, rgbs = drawn(drawing, codes, noise, here)
-            loss = gan.loss_g(rgbs[-1], real[at], i, [view[at] for view in views])
+            made = drawn(drawing, codes, noise, here)
+            loss = gan.loss_g(made[1][-1], real[at], i, [view[at] for view in views])
             figures = {"g": loss}
-            terms = self.likeness(codes, noise, features, rgbs, blended, here) if compared else {}
+            terms: dict[str, tuple[float, Tensor]] = {}
+            if compared or here:
+                with torch.no_grad():
+                    upto = None if here else self._upto
+                    wanted = drawn(self.source.synthesis, codes.detach(), noise, here, upto)
+            if compared:
+                terms |= self.likeness(made, wanted, blended)
             if here:
-                terms["expression"] = self.expression(codes, noise, drawing, rgbs[-1], here)
+                after = made[1][-1], wanted[1][-1]
+                terms["expression"] = self.expression(codes, noise, drawing, after, here)
             if self.config.l2sp_weight:
                 own = fold(dict(gan.g.named_parameters()))
                 trained = {name: p for name, p in own.items() if p.requires_grad}
@@ -241,28 +249,17 @@ class FreezeSG(nn.Module):
         gan.average(i)
         return losses
 
-    def likeness(
-        self,
-        w_plus: Tensor,
-        noise: str | Sequence[Tensor],
-        features: Sequence[Tensor],
-        rgbs: Sequence[Tensor],
-        blended: bool = False,
-        change: Change | None = None,
-    ) -> dict[str, tuple[float, Tensor]]:
+    def likeness(self, mine: Drawn, theirs: Drawn, blended: bool = False) -> dict[str, tuple[float, Tensor]]:
         """Weight and value of the losses that compare what the child drew with what the source draws from the
         same codes and noise.
 
         Args:
-            features, rgbs: all that the child's Synthesis.run gave.
-            blended: they are of a blend, of which the finished pictures alone are compared.
-            change: with which the child drew.
+            mine: all that the child drew.
+            theirs: without a graph, what the source did, as far up as the losses look.
+            blended: mine is of a blend, of which the finished pictures alone are compared.
         """
         config, n = self.config, self.config.structure_layers
-        with torch.no_grad():
-            source_features, source_rgbs = drawn(
-                self.source.synthesis, w_plus.detach(), noise, change, self._upto
-            )
+        (features, rgbs), (source_features, source_rgbs) = mine, theirs
         terms: dict[str, tuple[float, Tensor]] = {}
         look, as_shown = self._given[1], blended == bool(config.blend)
         perceptual = config.perceptual_weight if as_shown else 0.0
@@ -289,14 +286,19 @@ class FreezeSG(nn.Module):
         return terms
 
     def expression(
-        self, w_plus: Tensor, noise: str | Sequence[Tensor], drawing: Synthesis, after: Tensor, change: Change
+        self,
+        w_plus: Tensor,
+        noise: str | Sequence[Tensor],
+        drawing: Synthesis,
+        after: tuple[Tensor, Tensor],
+        change: Change,
     ) -> tuple[float, Tensor]:
-        """Weight and value of the expression loss of pictures after, which were drawn with change."""
-        source = self.source.synthesis
+        """Weight and value of the expression loss; after: what child and source drew with change."""
+        child = drawn(drawing, w_plus, noise, None)[1][-1]
         with torch.no_grad():
-            wanted = [drawn(source, w_plus, noise, edit)[1][-1] for edit in (None, change)]
-        child = drawn(drawing, w_plus, noise, None)[1][-1], after
-        return self.config.expression_weight, self._expressions[0].loss(child, wanted, change)
+            source = drawn(self.source.synthesis, w_plus, noise, None)[1][-1]
+        loss = self._expressions[0].loss((child, after[0]), (source, after[1]), change)
+        return self.config.expression_weight, loss
 
 
 def drawn(
@@ -305,7 +307,7 @@ def drawn(
     noise: str | Sequence[Tensor],
     change: Change | None,
     upto: int | None = None,
-) -> tuple[list[Tensor], list[Tensor]]:
+) -> Drawn:
     """All features and all pictures of Synthesis.run, of edited faces where there is a change."""
     with change.on(synthesis) if change else nullcontext():
         pairs = [*synthesis.run(w_plus + change.w_plus if change else w_plus, noise, upto)]

@@ -138,8 +138,8 @@ def test_an_untouched_child_changes_as_its_source_and_another_learns_to(blended)
     change = method._expressions[0].draw(4, codes)
 
     def loss():
-        _, rgbs = drawn(drawing, codes, "none", change)
-        return method.expression(codes, "none", drawing, rgbs[-1], change)
+        after = (drawn(one, codes, "none", change)[1][-1] for one in (drawing, method.source.synthesis))
+        return method.expression(codes, "none", drawing, tuple(after), change)
 
     weight, value = loss()
     assert weight == 2.0 and abs(value.item()) < 1e-6

@@ -8,7 +8,7 @@ import torch
 
 from stylegan_toon.losses.perceptual import unit_maps
 from stylegan_toon.methods.freezesg import Config as FreezeConfig
-from stylegan_toon.methods.freezesg import FreezeSG
+from stylegan_toon.methods.freezesg import FreezeSG, drawn
 from stylegan_toon.stylegan2 import encoder as encoder_net
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
@@ -99,20 +99,25 @@ def test_without_a_share_the_draws_are_what_they_were():
         assert torch.equal(value, given.state_dict()[name]), name
 
 
+def both(method, codes):
+    """All that child and source draw from codes."""
+    pair = (drawn(g.synthesis, codes, "none", None) for g in (method.gan.g, method.source))
+    return tuple(pair)
+
+
 def test_identity_of_an_untouched_child_is_kept_and_counts_in_blended_draws_too():
     method = freezesg(encoder()[0], photo_codes=1.0, identity_weight=2.0, structure_layers=0, blend=1)
     torch.manual_seed(3)
     codes, g = method.draw_w(4, slice(4)), method.gan.g
-    features, rgbs = zip(*g.synthesis.run(codes, "none"), strict=True)
-    weight, loss = method.likeness(codes, "none", features, rgbs, blended=True)["identity"]
+    weight, loss = method.likeness(*both(method, codes), blended=True)["identity"]
     assert weight == 2.0 and abs(loss.item()) < 1e-6
     with torch.no_grad():
         g.synthesis.blocks[-1].to_rgb.bias += torch.tensor([0.5, 0.0, -0.5]).reshape(
             g.synthesis.blocks[-1].to_rgb.bias.shape
         )
-    features, rgbs = zip(*g.synthesis.run(codes, "none"), strict=True)
-    loss = method.likeness(codes, "none", features, rgbs, blended=True)["identity"][1]
-    there, here = (look(x)[0].double() for x in (method.source.synthesis(codes, "none")[-1], rgbs[-1]))
+    made, wanted = both(method, codes)
+    loss = method.likeness(made, wanted, blended=True)["identity"][1]
+    there, here = (look(x)[0].double() for x in (method.source.synthesis(codes, "none")[-1], made[1][-1]))
     assert loss.item() == pytest.approx(1 - (there * here).sum(1).mean().item(), rel=1e-4)
     assert loss.item() > 0.001
     loss.backward()
@@ -168,11 +173,11 @@ def test_light_and_colours_are_compared_in_blended_draws_or_in_all_where_nothing
         codes, g = method.draw_w(4, slice(4)), method.gan.g
         with torch.no_grad():
             g.synthesis.blocks[-1].to_rgb.bias += 0.5
-        features, rgbs = zip(*g.synthesis.run(codes, "none"), strict=True)
+        pair = both(method, codes)
         for blended in (False, True):
-            terms = method.likeness(codes, "none", features, rgbs, blended)
+            terms = method.likeness(*pair, blended)
             assert ("lowpass" in terms) == (blended == bool(blend))
-        weight, loss = method.likeness(codes, "none", features, rgbs, bool(blend))["lowpass"]
+        weight, loss = method.likeness(*pair, bool(blend))["lowpass"]
         assert weight == 3.0 and loss.item() == pytest.approx(0.25, rel=1e-4)
         loss.backward()
         assert g.synthesis.blocks[-1].to_rgb.bias.grad.min() > 0
@@ -190,11 +195,11 @@ def test_features_are_compared_in_blended_draws():
     codes, g = method.draw_w(4, slice(4)), method.gan.g
     with torch.no_grad():
         g.synthesis.blocks[-1].to_rgb.bias[0] += 0.5
-    features, rgbs = zip(*g.synthesis.run(codes, "none"), strict=True)
-    terms = [method.likeness(codes, "none", features, rgbs, blended) for blended in (False, True)]
+    drew = both(method, codes)
+    terms = [method.likeness(*drew, blended) for blended in (False, True)]
     assert ["perceptual" in one for one in terms] == [False, True] and "identity" not in terms[1]
     weight, loss = terms[1]["perceptual"]
-    pair = [x.detach().double().numpy() for x in (rgbs[-1], source.synthesis(codes, "none")[-1])]
+    pair = [x.detach().double().numpy() for x in (drew[0][1][-1], source.synthesis(codes, "none")[-1])]
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in pair]
     wanted = np.square(unit[0] - unit[1]).sum(1).mean() + 0.25
     assert weight == 3.0 and loss.item() == pytest.approx(wanted, rel=1e-4)
