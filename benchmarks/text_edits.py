@@ -42,7 +42,8 @@ from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.images import to_uint8
 from stylegan_toon.pipelines.codes import Codes, Family
 from stylegan_toon.pipelines.models import find_edit
-from stylegan_toon.pipelines.styleclip import ENGINES, Order, Student, mood_of
+from stylegan_toon.pipelines.moods import mood_of
+from stylegan_toon.pipelines.styleclip import ENGINES, Order, Student
 from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit, save_edit
 from stylegan_toon.stylegan2.generator import Generator
 

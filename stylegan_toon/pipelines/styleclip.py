@@ -4,7 +4,6 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from stylegan_toon.paths import pretrained_file
 from stylegan_toon.pipelines.clip import open_clip
 from stylegan_toon.pipelines.codes import Codes, Family
 from stylegan_toon.pipelines.models import find_edit
+from stylegan_toon.pipelines.moods import mood_of, opposites
 from stylegan_toon.stylegan2.adapters import weights_digest
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.edits import MAPPER_SUFFIX, SUFFIX, Edit, apply_edit, load_edit, save_edit
@@ -39,30 +39,11 @@ from stylegan_toon.training.loop import Run, train
 ENGINES = ("mapper", "optimize", "direction")
 STEPS = {"mapper": (350, 2000), "optimize": (60, 200), "direction": (40, 100)}  # on a CPU, on a GPU
 BATCH = 8
-NEUTRAL = "a face"
 LAYERS = "coarse,medium"  # of an expression: what is finer is colour and texture
 SAME = 0.74  # the mean cosine of two photos of one person, by MobileFace (docs/metrics.md)
 FINE, LEAST = 20, 0.3  # steps of a strength, and the smallest one that is chosen
 STYLE = "storybook"  # also drawn with, where no style is named and the source is its own
 ROWS = 16  # faces in the grid
-MOODS = {  # beginnings of words, for each expression that the judge knows
-    "sad": "sad|unhappy|upset|sorrow|gloomy|crying|depress|grief",
-    "angry": "angr|mad|furious|annoyed|grumpy|enraged|rage",
-    "happy": "happ|smil|joy|cheerful|glad|laugh",
-    "surprise": "surpris|shock|amaze|astonish|startle",
-    "fear": "fear|afraid|scared|frighten",
-    "disgust": "disgust",
-}
-OTHERS = {
-    "sad": "sad",
-    "angry": "angry",
-    "happy": "happy",
-    "surprise": "surprised",
-}  # a word for each of some
-ADJECTIVE = re.compile(
-    r"\b(?:sad|unhappy|upset|gloomy|crying|depressed|angry|mad|furious|annoyed|grumpy|enraged|happy|smiling|joyful|"
-    r"cheerful|glad|laughing|surprised|shocked|amazed|astonished|startled|afraid|scared|frightened|disgusted)\b"
-)
 
 
 @dataclass(frozen=True)
@@ -371,30 +352,6 @@ def in_words(scores: dict[str, dict[str, list[float]]]) -> str:
         means = [f"{sum(side) / len(side):.3f}" for side in sides.values()]
         words.append(f"{name if name in ('text', 'identity') else f'judged {name}'} {' -> '.join(means)}")
     return ", ".join(words)
-
-
-def mood_of(text: str) -> str | None:
-    """The expression of the emotion network that a text names first, or None."""
-    found = [(match.start(), mood) for mood, words in MOODS.items()
-             if (match := re.search(rf"\b(?:{words})", text.lower()))]  # fmt: skip
-    return min(found)[1] if found else None
-
-
-def opposites(text: str, clip: Clip) -> tuple[str, ...]:
-    """What a text is compared to unless told: of an expression the same words with others that clip knows."""
-    found, mood = ADJECTIVE.search(text.lower()), mood_of(text)
-    others = []
-    for other, word in OTHERS.items() if found and mood else ():
-        if other != mood and found:
-            changed = f"{text[: found.start()]}{word}{text[found.end() :]}"
-            article = "an" if word[0] in "aeiou" else "a"
-            others.append(re.sub(rf"\ban? (?={word}\b)", f"{article} ", changed))
-    known = []
-    for other in others:
-        with suppress(UsageError):
-            clip.tokens([other])
-            known.append(other)
-    return tuple(known) or (NEUTRAL,)
 
 
 def slug(text: str) -> str:

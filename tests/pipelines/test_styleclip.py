@@ -12,14 +12,13 @@ from PIL import Image
 
 from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
-from stylegan_toon.features.clip import load_clip
 from stylegan_toon.features.emotion import EXPRESSIONS, load_emotion
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.metadata import read
 from stylegan_toon.pipelines.codes import Family
 from stylegan_toon.pipelines.generate import seed_z
 from stylegan_toon.pipelines.models import find_edit, load_generator
-from stylegan_toon.pipelines.styleclip import Order, Student, mood_of, opposites, slug
+from stylegan_toon.pipelines.styleclip import Order, Student, slug
 from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit, save_edit
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.latent_files import load_latents
@@ -223,21 +222,6 @@ def test_a_learnt_edit_keeps_the_strength_that_it_was_given(toon, tmp_path):
     assert near(cells(tmp_path / "again/a-really-sad-face.png"), learnt, 4)
 
 
-@pytest.mark.parametrize(
-    "text, wanted",
-    [
-        (SAD, ["a really angry face", "a really happy face", "a really surprised face"]),
-        ("an angry man with a beard", ["a sad man with a beard", "a happy man with a beard",
-                                       "a surprised man with a beard"]),
-        ("a smiling woman", ["a sad woman", "an angry woman", "a surprised woman"]),
-        ("a face with red hair", ["a face"]),
-        ("a face full of grief", ["a face"]),
-    ],
-)  # fmt: skip
-def test_an_expression_is_compared_to_the_others(text, wanted):
-    assert list(opposites(text, load_clip())) == wanted
-
-
 def test_an_expression_leaves_fine_layers_alone_unless_told(toon, tmp_path):
     args = ("--engine", "direction", "--steps", "1", "--seeds", "1")
     for text, more, last in ((SAD, (), 7), (SAD, ("--groups", "all"), 7), ("a red face", (), 7)):
@@ -314,8 +298,5 @@ def test_a_mapper_or_edit_of_another_generator_is_refused(toon, tmp_path, models
         assert code == 4 and "is another; name it with --source" in err.getvalue(), err.getvalue()
 
 
-def test_the_mood_of_a_text_is_the_expression_that_it_names_first():
-    assert mood_of("A really SAD face") == "sad" and mood_of("an unhappy man") == "sad"
-    assert mood_of("a smiling face, not angry") == "happy" and mood_of("furious") == "angry"
-    assert mood_of("a face with red hair") is None and mood_of("a nomad") is None
+def test_a_text_gives_a_file_name():
     assert slug("A Really sad face!") == STEM and slug("?") == "text"
