@@ -25,6 +25,13 @@ def weight(name: str, default: float, of: str) -> Any:
 @click.option("--out", required=True, type=click.Path(), help="The run folder.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.001, show_default=True)
 @weight("pixel", 2.0, "the pixel loss")
+@click.option(
+    "--parts",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    help="How much more eyes, brows and mouth count in it.",
+)
 @weight("feature", 1.0, "the loss of discriminator features")
 @weight("identity", 0.5, "the identity loss")
 @weight("latent", 0.5, "the known codes of drawn pictures")
@@ -50,7 +57,7 @@ def train_encoder(
     weights = {
         f"{name}_weight": options[name] for name in ("pixel", "feature", "identity", "latent", "offset")
     }
-    method = Config(batch=options["batch"], lr=lr, **weights)
+    method = Config(batch=options["batch"], lr=lr, parts=options["parts"], **weights)
     run = make_run(common, out, options)
     more = (start, options["exclude"], options["mirror"], common.device, common.report)
     folder = train(data, source, run, method, *more)

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Both eyes with their brows and the mouth in an aligned square: middle, and half of width and height
+PARTS = ((0.37, 0.46, 0.085, 0.06), (0.62, 0.46, 0.085, 0.06), (0.5, 0.735, 0.13, 0.055))
+
 
 def offset_loss(w_plus: Tensor) -> Tensor:
     """Mean squared distance of each layer's code to the sample's mean code: 0 for codes of W.
@@ -15,16 +18,38 @@ def offset_loss(w_plus: Tensor) -> Tensor:
     return (w_plus - w_plus.mean(1, keepdim=True)).square().mean()
 
 
-def pyramid_l1(a: Tensor, b: Tensor, levels: int = 3) -> Tensor:
+def part_weights(size: int, parts: float) -> Tensor:
+    """[1, 1, size, size], float64, of mean 1: eyes, brows and mouth count 1 + parts times as much as others.
+
+    For aligned squares (faces.align), in which these parts always lie at the same places. A multiple of
+    2^-10 before it is divided by the mean, so that it is the same on every machine.
+    """
+    at = (torch.arange(size, dtype=torch.float64) + 0.5) / size
+
+    def along(middle: float, half: float) -> Tensor:
+        return ((at - middle) / half).square().square()
+
+    inside = torch.zeros(size, size, dtype=torch.float64)
+    for x, y, wide, high in PARTS:
+        part = 1 - 0.3 * (along(y, high)[:, None] + along(x, wide))
+        inside = inside.maximum((part * 1024).round() / 1024)
+    weights = 1 + parts * inside
+    return (weights / weights.mean())[None, None]
+
+
+def pyramid_l1(a: Tensor, b: Tensor, levels: int = 3, weights: Tensor | None = None) -> Tensor:
     """Mean absolute difference at full size and at levels - 1 halvings, averaged.
 
     a, b: [N, 3, H, W] in [-1, 1]. Returns a scalar.
+    weights: [1, 1, H, W], of the places; None means that all count alike.
     """
     terms = []
     for level in range(levels):
         if level:
             a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
-        terms.append((a - b).abs().mean())
+            weights = None if weights is None else F.avg_pool2d(weights, 2)
+        gap = (a - b).abs()
+        terms.append((gap if weights is None else gap * weights).mean())
     return torch.stack(terms).mean()
 
 

@@ -2,7 +2,8 @@
 
 Half of each batch are photos (reconstruction), half are samples of the generator (whose w is known too).
 Source: Richardson et al. 2021, arXiv 2008.00951; Tov et al. 2021, arXiv 2102.02766. Deviation: features of
-the generator's own discriminator stand for LPIPS, without one those of features.look; MobileFace for ArcFace.
+the generator's own discriminator stand for LPIPS, without one those of features.look; MobileFace for ArcFace;
+eyes, brows and mouth count more than the rest, for they are small and tell the mood.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from stylegan_toon.device import channels_last
 from stylegan_toon.errors import UsageError
 from stylegan_toon.features.look import Look
 from stylegan_toon.losses.identity import identity_loss
-from stylegan_toon.losses.latent import feature_l1, feature_sizes, offset_loss, pyramid_l1
+from stylegan_toon.losses.latent import feature_l1, feature_sizes, offset_loss, part_weights, pyramid_l1
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.generator import Generator
@@ -27,8 +28,11 @@ from stylegan_toon.training.ema import update_ema
 
 @dataclass(frozen=True)
 class Config:
+    """parts: how much more eyes, brows and mouth count in the pixel loss (losses.latent.part_weights)."""
+
     batch: int = 16
     lr: float = 0.001
+    parts: float = 10.0
     pixel_weight: float = 2.0
     feature_weight: float = 1.0
     identity_weight: float = 0.5
@@ -122,7 +126,8 @@ class EncoderTraining(nn.Module):
         config, look = self.config, self._fixed[2]
         losses = {}
         if config.pixel_weight:
-            losses["pixel"] = pyramid_l1(made, wanted) * config.pixel_weight
+            weights = part_weights(wanted.shape[3], config.parts).to(wanted)
+            losses["pixel"] = pyramid_l1(made, wanted, weights=weights) * config.pixel_weight
         with torch.no_grad():
             wanted_features = self.features(wanted) if config.feature_weight else []
             sizes = ranks.total(feature_sizes(wanted_features) * share) if wanted_features else None

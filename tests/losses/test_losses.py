@@ -9,7 +9,7 @@ import torch
 from stylegan_toon.losses.adversarial import logistic_d, logistic_g, relativistic_d, relativistic_g
 from stylegan_toon.losses.correspondence import correspondence_loss
 from stylegan_toon.losses.identity import identity_loss
-from stylegan_toon.losses.latent import feature_l1, offset_loss, pyramid_l1, step_l1
+from stylegan_toon.losses.latent import feature_l1, offset_loss, part_weights, pyramid_l1, step_l1
 from stylegan_toon.losses.perceptual import map_distance, unit_maps
 from stylegan_toon.losses.regularize import l2_sp, noise_penalty, path_length_penalty, r1_penalty
 from stylegan_toon.losses.structure import lowpass_loss, structure_loss
@@ -147,6 +147,34 @@ def test_code_and_picture_losses_by_hand():
     assert float(feature_l1([torch.full((1, 2), 3.0)], [torch.full((1, 2), 2.0)])) == pytest.approx(0.5)
     unit = torch.eye(3)
     assert float(identity_loss(unit, unit)) == 0 and float(identity_loss(unit, unit.roll(1, 0))) == 1
+
+
+def test_eyes_and_mouth_count_more_and_all_places_as_much_as_one_on_average():
+    """The places against those that align() puts YuNet's points at, as its docstring has them."""
+    weights = part_weights(64, 3.0)[0, 0]
+    assert float(weights.mean()) == pytest.approx(1, abs=1e-12) and float(weights.min()) > 0
+    least = float(weights.min())
+    for x, y in ((0.375, 0.472), (0.625, 0.472), (0.5, 0.73)):
+        assert float(weights[round(y * 64), round(x * 64)]) > 3.5 * least
+    for x, y in ((0.5, 0.2), (0.5, 0.6), (0.1, 0.5), (0.5, 0.9)):  # hair, nose, background, chin
+        assert float(weights[round(y * 64), round(x * 64)]) == least
+    assert torch.equal(part_weights(64, 0.0), torch.ones(1, 1, 64, 64).double())
+
+
+def test_a_weighted_pyramid_by_a_loop_in_numpy():
+    rng = np.random.default_rng(0)
+    a, b, weights = (rng.uniform(-1, 1, (1, c, 8, 8)) for c in (3, 3, 1))
+
+    def halved(x):
+        return x.reshape(1, x.shape[1], x.shape[2] // 2, 2, x.shape[3] // 2, 2).mean((3, 5))
+
+    wanted, x, y, w = [], a, b, np.abs(weights)
+    for _ in range(3):
+        wanted.append((np.abs(x - y) * w).mean())
+        x, y, w = halved(x), halved(y), halved(w)
+    given = (torch.from_numpy(v) for v in (a, b))
+    found = pyramid_l1(*given, weights=torch.from_numpy(np.abs(weights)))
+    assert float(found) == pytest.approx(np.mean(wanted), rel=1e-12)
 
 
 def test_the_perceptual_distance_by_hand_and_its_gradient_where_there_are_no_features():
