@@ -26,7 +26,7 @@ from stylegan_toon.nn.modulated import StyledConv
 from stylegan_toon.stylegan2.adapters import add_lora, style_parameters
 from stylegan_toon.stylegan2.generator import Generator
 
-STEPS = (0, 20, 100, 400)  # of --refine 0, 1, 2, 3
+STEPS = (0, 50, 100, 400)  # of --refine 0, 1, 2, 3
 SPACES = ("w+", "w")
 RANK = 8  # of what tune() changes
 SQUARE, FEATURE, IDENTITY, NOISE = 0.5, 0.5, 0.2, 1.0  # weights beside that of the pixel pyramid
