@@ -103,7 +103,7 @@ def test_the_dial_goes_from_the_encoder_to_more_steps_and_w_is_one_code(toon, tm
     assert off[1] < 0.9 * off[0]
     latent = f"{SQUARE.stem}.latent.safetensors"
     encoded, meta = load_latents(tmp_path / "0" / latent)
-    assert meta["refine_steps"] == 0 and load_latents(tmp_path / "1" / latent)[1]["refine_steps"] == 20
+    assert meta["refine_steps"] == 0 and load_latents(tmp_path / "1" / latent)[1]["refine_steps"] == 50
     code, *_ = toon(
         "invert", SQUARE, "--aligned", "--source", "plain", "--refine", 0, "--space", "w", "--out", "w"
     )
