@@ -32,7 +32,7 @@ RANK = 8  # of what tune() changes
 SQUARE, FEATURE, IDENTITY, NOISE = 0.5, 0.5, 0.2, 1.0  # weights beside that of the pixel pyramid
 PARTS = 10.0  # how much more eyes, brows and mouth count in the pyramid
 STAY, LEAST = 30.0, 20  # weight of the pull, divided by the steps: who asks for more wants to come nearer
-USUAL, NARROW = 0.08, 0.14  # weight of unusual moves, likewise; the least deviation, in that of w
+USUAL, NARROW = 0.12, 0.14  # weight of unusual moves, likewise; the least deviation, in that of w
 GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
 
 
