@@ -1,5 +1,6 @@
 """Training the encoder: it moves, resumes to the bit, and learns codes it can know."""
 
+import pytest
 import torch
 
 from stylegan_toon.methods.encoder import Config, EncoderTraining
@@ -48,6 +49,16 @@ def test_only_the_encoder_moves():
     )
     still = [name for name, p in method.encoder.named_parameters() if torch.equal(mine[name], p)]
     assert not still
+
+
+@pytest.mark.parametrize("parts", [0.0, 5.0])
+def test_a_gap_at_the_mouth_counts_more_than_one_in_a_corner(parts):
+    method, losses = make(parts=parts, feature_weight=0.0), []
+    for rows, columns in ((slice(10, 14), slice(6, 10)), (slice(4), slice(4))):
+        made, wanted = torch.zeros(2, 1, 3, 16, 16)
+        made[..., rows, columns] = 1
+        losses.append(float(method.comparisons(made, wanted, 1.0)["pixel"]))
+    assert losses[0] / losses[1] == pytest.approx(1) if not parts else losses[0] > 3 * losses[1]
 
 
 def test_three_steps_and_three_more_equal_six_to_the_bit(tmp_path):

@@ -62,6 +62,13 @@ def test_the_gap_by_hand_and_each_sample_alone():
     assert gap(d, d, look, look(d)).abs().max() < 1e-6
 
 
+def test_a_gap_at_the_mouth_counts_more_than_one_in_a_corner():
+    a, b = torch.zeros(2, 3, 32, 32), torch.zeros(2, 3, 32, 32)
+    b[0, :, 22:26, 14:18], b[1, :, :4, :4] = 1, 1
+    mouth, corner = (gap(a, b, None, None) - 0.5 * 16 / 32**2).tolist()  # without the squares
+    assert mouth > 6 * corner
+
+
 @pytest.mark.parametrize("space", ["w+", "w"])
 def test_it_comes_nearer_and_w_is_one_code(space):
     g, wanted, start = made()
