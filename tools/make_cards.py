@@ -151,7 +151,7 @@ A small StyleGAN2 that draws photo-like faces at 128 px, its discriminator, and 
   {made["config"]["w_dim"]}, mapping of {made["config"]["mapping_layers"]} layers; discriminator {d["numbers"]:,};
   encoder {encoder["numbers"]:,}.
 - **Training.** `tools/make_models.sh`: 32 px, grown to 64 and 128 px; {made["meta"]["pictures"]:,} pictures seen in
-  all; encoder {encoder["meta"]["pictures"]:,}. Noise inputs were learnt in training; in this file their strengths are 0,
+  all; encoder {encoder["meta"]["pictures"]:,}, after 28,800 with all places alike and more before. Noise inputs were learnt in training; in this file their strengths are 0,
   so pictures are smooth ([why](../docs/training.md)).
 
 | figure (`tools/make_cards.py`, {figures["samples"]:,} samples) | value |

@@ -33,13 +33,17 @@ $toon train "$photos" "${exclude[@]}" --out "$runs/faces-128" --start "$runs/fac
 # an earlier generator of this family.)
 $toon train-encoder "$photos" "${exclude[@]}" --source "$runs/faces-128" --out "$runs/encoder" \
     --lr 0.002 --pixel 1 --feature 1 --identity 2 --latent 0.25 --offset 0.1 \
-    --steps "${STEPS_ENCODER:-4000}" --save-every 100 --look-every 300
+    --parts 0 --steps "${STEPS_ENCODER:-4000}" --save-every 100 --look-every 300
+# ... and gone on with, eyes and mouth counting more.
+$toon train-encoder "$photos" "${exclude[@]}" --source "$runs/faces-128" --start "$runs/encoder" --out "$runs/encoder-2" \
+    --lr 0.0015 --pixel 2 --identity 2 --latent 0.25 --offset 0.1 --seed 14 --save-every 100 --look-every 250 \
+    --steps "${STEPS_ENCODER_2:-1010}"
 
 # Ship: float16, generator and discriminator apart, noise strengths 0.
 pack() { $toon convert --half --no-noise "$@"; }
 pack "$runs/faces-128/last.safetensors" pretrained/faces-128.generator.safetensors
 pack "$runs/faces-128/last.discriminator.safetensors" pretrained/faces-128.discriminator.safetensors
-pack "$runs/encoder/last.encoder.safetensors" pretrained/faces-128.encoder.safetensors
+pack "$runs/encoder-2/last.encoder.safetensors" pretrained/faces-128.encoder.safetensors
 
 # Styles: FreezeSG, structure loss, ADA, identity; three quarters of the codes are as photos have them, and every second
 # draw is the blend at K = 3. The paintings are many, and storybook, which has few, begins as their style. Pictures whose
