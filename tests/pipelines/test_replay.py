@@ -119,8 +119,11 @@ def test_photos_together_are_the_photos_alone(call, tmp_path):
     for turn in range(3):
         face(tmp_path / "in" / f"{turn}.png", turn * 5)
     (tmp_path / "in" / "1b.png").write_bytes(b"no picture")
-    assert call("toonify", "in", *STYLE, "--exact", "--out", "one")[0] == 3
-    assert call("toonify", "in", *STYLE, "--exact", "--out", "all", "--batch", "3")[0] == 3
+    assert call("toonify", "in", *STYLE, "--exact", "--refine-steps", "12", "--out", "one")[0] == 3
+    assert (
+        call("toonify", "in", *STYLE, "--exact", "--refine-steps", "12", "--out", "all", "--batch", "3")[0]
+        == 3
+    )
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == ["0.png", "1.png", "2.png"]
     assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "all" / n).read_bytes() for n in names)
@@ -178,7 +181,7 @@ def test_another_model_of_the_name_is_4_and_the_right_one_is_found_in_the_folder
 
 
 def test_a_changed_note_is_refused_in_one_line_whatever_was_changed(call, tmp_path):
-    assert call("toonify", "me.png", *STYLE, "--crop-only", "--size", "32")[0] == 0
+    assert call("toonify", "me.png", *STYLE, "--crop-only", "--size", "32", "--refine-steps", "2")[0] == 0
     assert call("generate", "drawn", "--seeds", "4", "--out", "drawn")[0] == 0
     pick = random.Random(0)
     odd = [
