@@ -21,8 +21,8 @@ def offset_loss(w_plus: Tensor) -> Tensor:
 def part_weights(size: int, parts: float) -> Tensor:
     """[1, 1, size, size], float64, of mean 1: eyes, brows and mouth count 1 + parts times as much as others.
 
-    For aligned squares (faces.align), in which these parts always lie at the same places. A multiple of
-    2^-10 before it is divided by the mean, so that it is the same on every machine.
+    For aligned squares (faces.align), in which these parts always lie at the same places; not of a paper. A
+    multiple of 2^-10 before parts and the mean come in, so that it is the same on every machine.
     """
     at = (torch.arange(size, dtype=torch.float64) + 0.5) / size
 

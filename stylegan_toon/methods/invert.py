@@ -4,7 +4,8 @@ Sources: Abdal et al. 2019, arXiv 1904.03189 (w_plus); Karras et al. 2020, arXiv
 rate, noise); Zhu et al. 2020, arXiv 2012.09036 (staying where codes are dense); Tov et al. 2021, arXiv
 2102.02766 (staying near W keeps codes editable, and blended pictures clean); Roich et al. 2021, arXiv
 2106.05744 (tuning round the pivot). Deviations: no noise is added to codes; the penalty of noise has the
-weight 1, not 1e5, at which few steps go to the penalty alone; what is tuned is what a style file holds, a low
+weight 1, not 1e5, at which few steps go to the penalty alone; eyes and mouth count more; what is
+tuned is what a style file holds, a low
 rank of the affine layers and all biases.
 """
 
