@@ -54,6 +54,7 @@ from stylegan_toon.pipelines.evaluate import as_saved, draw_samples
 from stylegan_toon.pipelines.generate import seed_z
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
+from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
 
 GALLERY, BATCH = 50, 16
@@ -136,16 +137,19 @@ def rank(values: np.ndarray) -> np.ndarray:
     return values.argsort().argsort().astype(float)
 
 
-def dial(toon: Toonifier, codes: Tensor, axis: Tensor, judges: Judges) -> dict[str, object]:
+def dial(
+    toon: Toonifier, codes: Tensor, shift: Tensor | None, axis: Tensor, judges: Judges
+) -> dict[str, object]:
     """21 stops from the source's picture to the cartoon; axis [F]: from the photos' mean to the style's."""
     own, n, k = toon.recipe, toon.source.config.n_resolutions, toon.recipe.k
     stops = []
     for step in range(21):
         weights = (1.0,) * k + (1 - step / 20,) * (n - k)
         toon.set_blend(Recipe(weights=weights))
-        stops.append(toon.draw(codes))
+        stops.append(toon.draw(codes, shift=shift))
     toon.set_blend(own)
-    exact = torch.equal(stops[0], toon.draw(codes, toon.source)) and torch.equal(stops[-1], toon.draw(codes))
+    ends = toon.draw(codes, toon.source, shift), toon.draw(codes, shift=shift)
+    exact = torch.equal(stops[0], ends[0]) and torch.equal(stops[-1], ends[1])
     looks = torch.stack([judges.spaces(stop)["mobileface"] for stop in stops])
     found: dict[str, object] = {"ends_exact": exact}
     for name, of in (("pixels", torch.stack(stops).flatten(2)), ("features", looks)):
@@ -185,8 +189,16 @@ def main() -> None:
     people = [Path(name).stem.split("_")[0] for name in names]
     photos = to_pictures(load_pictures([given.photos], size)[chosen])
     parts = photos.split(8)
-    codes = torch.cat([some.invert(part, STEPS[given.refine]) for part in parts])
-    inverted = torch.cat([as_saved(some.draw(part, some.source)) for part in codes.split(BATCH)])
+    found = [some.fit(part, STEPS[given.refine]) for part in parts]
+    codes = torch.cat([one.w_plus for one in found])
+    shifts = [one.shift for one in found if one.shift is not None]
+    shift = torch.cat(shifts) if shifts else None  # --refine 0 has none
+    few = [*range(0, len(codes), max(1, len(codes) // 20))][:20]
+
+    def draw(toon: Toonifier, generator: Generator | None = None) -> Tensor:
+        return torch.cat([as_saved(toon.draw(one.w_plus, generator, one.shift)) for one in found])
+
+    inverted = draw(some, some.source)
     cheeks = photos[:, :, size * 9 // 16 : size * 11 // 16, size * 3 // 8 : size * 5 // 8]
     grey = (cheeks * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
     lightness = grey.flatten(1).median(1).values.numpy()
@@ -219,7 +231,7 @@ def main() -> None:
     for name, pictures in styles.items():
         toon, levels = toons[name], load_pictures([pictures], size)
         wanted = judges.spaces(to_pictures(levels))
-        made = torch.cat([as_saved(toon.draw(part)) for part in codes.split(BATCH)])
+        made = draw(toon)
         queries = judges.who(made)
         hits = first(queries, known, people)
         axis = (wanted["mobileface"].mean(0) - base["mobileface"].mean(0)).float()
@@ -227,12 +239,12 @@ def main() -> None:
             "blend": toon.recipe.k,
             "first_of_50": share(hits), "by_skin": thirds(hits, lightness),
             "for_smiling": share(first(queries[a], known[b], both)), "happier": happier(made),
-            "dial": dial(toon, codes[:: max(1, len(codes) // 20)][:20], axis, judges),
+            "dial": dial(toon, codes[few], None if shift is None else shift[few], axis, judges),
         }  # fmt: skip
         drawn[name] = as_saved(toon.draw(seeds))
         own = toon.recipe
         toon.set_blend(4)
-        four = torch.cat([as_saved(toon.draw(part)) for part in codes.split(BATCH)])
+        four = draw(toon)
         toon.set_blend(0)
         child = torch.cat(list(draw_samples(toon.cartoon, 1000, 1.0, 0, BATCH)))
         toon.set_blend(own)

@@ -271,8 +271,10 @@ def sheet(photos: list[Path]) -> None:
     save_png(ROOT / "docs/images/contact-sheet.png", grid(torch.cat(rows), 2 * (1 + len(STYLES))))
     toonifier = Toonifier("storybook")
     face = largest_face(toonifier, photos[0], toonifier.find)
-    code = toonifier.invert(face, STEPS[1])  # as toonify does
-    steps = torch.cat([face, toonifier.draw(code, toonifier.source), toonifier.draw(code)])
+    code, shift = (found := toonifier.fit(face, STEPS[1])).w_plus, found.shift  # as toonify does
+    steps = torch.cat(
+        [face, toonifier.draw(code, toonifier.source, shift), toonifier.draw(code, shift=shift)]
+    )
     steps = torch.nn.functional.interpolate(steps, (256, 256), mode="bilinear")
     save_png(
         ROOT / "docs/images/quickstart.png",

@@ -150,6 +150,13 @@ if TYPE_CHECKING:
 )
 @click.option("--encoder", metavar="NAME|FILE", help="What --photo-codes goes by. Default: the source's.")
 @click.option(
+    "--codes",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE|FOLDER",
+    help="Latent files of photos (see invert), which --photo-codes takes instead; again for more.",
+)
+@click.option(
     "--blend",
     type=click.IntRange(0),
     default=0,
@@ -237,7 +244,7 @@ def finetune(
         rank=options["rank"],
     )
     run = make_run(common, out, options)
-    named = {name: options[name] for name in ("start", "encoder", "edits", "exclude", "mirror")}
+    named = {name: options[name] for name in ("start", "encoder", "codes", "edits", "exclude", "mirror")}
     task = Task(target, source, device=common.device, **named)
     if dry_run:
         plan = plan_finetuning(task, run, method, common.report)

@@ -26,15 +26,16 @@ from stylegan_toon.errors import InputError
     type=click.IntRange(0, 3),
     default=2,
     show_default=True,
-    help="From instant to best: 0 is the encoder alone, 1 adds 50 steps of optimisation, 2 100, 3 400.",
+    help="From instant to best: 0 is the encoder alone, 1 adds 30 steps of optimisation, 2 100, 3 400.",
 )
 @click.option("--refine-steps", type=click.IntRange(0), metavar="N", help="Steps of optimisation instead.")
 @click.option(
     "--space",
-    type=click.Choice(["w+", "w"]),
-    default="w+",
+    type=click.Choice(["f/w+", "w+", "w"]),
+    default="f/w+",
     show_default=True,
-    help="One code a layer, or one for all: further from the photo, easier to edit.",
+    help="One code a layer and a shift of features; the codes alone; one code for all: ever further "
+    "from the photo, ever easier to edit.",
 )
 @click.option(
     "--noise/--no-noise", default=True, help="Optimise the noise inputs, too, of a generator that uses any."

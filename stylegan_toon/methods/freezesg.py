@@ -33,6 +33,7 @@ from stylegan_toon.stylegan2.files import outline
 from stylegan_toon.stylegan2.freeze import frozen_d, frozen_g, with_source_mapping
 from stylegan_toon.stylegan2.generator import Generator, Synthesis
 
+Known = tuple[Tensor, Tensor | None]  # codes [N, L, D], and of those of F/W+ the shift [N, C, r, r]
 STRUCTURES = ("rgb", "features")
 TRAIN = ("all", "offsets", "lora")
 Drawn = tuple[list[Tensor], list[Tensor]]  # features and pictures, from the lowest resolution up
@@ -54,7 +55,8 @@ class Config(GanConfig):
     perceptual_weight: of the distance of features to the source's picture, of the same draws.
     expression_weight: of the expression loss: that edits of expressions change what the child draws, blended
         or not, as they change what the source draws; half of all batches then show edited faces.
-    photo_codes: the share of draws that take codes spread as an encoder's codes of photos are, not random w.
+    photo_codes: the share of draws that take codes spread as an encoder's codes of photos are, or known
+        codes, not random w.
     blend: where not 0, every second draw on average has so many resolutions, from 4x4 up, of the source, so
         that what is above them learns to carry the style when it is blended there.
     train: all, or what a style file can hold: offsets, or lora of rank (stylegan2.adapters).
@@ -96,12 +98,14 @@ class FreezeSG(nn.Module):
         look: Look | None = None,
         start: Generator | None = None,
         expressions: Expressions | None = None,
+        known: Known | None = None,
     ):
         """Args:
             encoder: of source, which knows the spread of photos' codes; only photo_codes needs it.
             look: tells identity and features; only identity_weight and perceptual_weight need it.
             start: what the child begins as, of source's shape and with its mapping; None is source itself.
             expressions: edits of the source's codes; only expression_weight needs them.
+            known: codes of photos, which photo_codes then takes instead of the encoder's spread.
         Raises: ValueError where source lacks the resolutions, nothing is left to train, or one of these is
             missing.
         """
@@ -127,7 +131,8 @@ class FreezeSG(nn.Module):
         if not 0 <= config.structure_layers <= n - least:
             raise ValueError(f"structure_layers={config.structure_layers}, but of {n} resolutions there are "
                              f"{n - least} {config.structure_of}")  # fmt: skip
-        if config.photo_codes and not (encoder and encoder.config.spread and config.freeze_mapping):
+        spread = known or (encoder and encoder.config.spread)
+        if config.photo_codes and not (spread and config.freeze_mapping):
             raise ValueError("photo codes need a frozen mapping and an encoder that knows their spread")
         if (config.identity_weight or config.perceptual_weight) and not look:
             raise ValueError("the identity and perceptual losses need a network that knows faces")
@@ -156,7 +161,7 @@ class FreezeSG(nn.Module):
         # how far the source is run
         self._finished = config.identity_weight or config.lowpass_weight or config.perceptual_weight
         self._upto = n if config.cdc_weight or self._finished else structure
-        self._given = (encoder, look)
+        self._given, self._known = (encoder, look), known
         self._expressions = [expressions] if expressions and config.expression_weight else []  # as source is
         fixed = channels_last(copy.deepcopy(source).eval().requires_grad_(False))
         fixed.synthesis.compute_dtype = self.gan.g.synthesis.compute_dtype
@@ -188,12 +193,19 @@ class FreezeSG(nn.Module):
             self._blend.append(blend)
         return self._blend[0]
 
-    def draw_w(self, n: int, at: Places) -> Tensor:
-        """Codes at some places of n, as Gan.draw_w, or by a coin as those of photos are spread."""
+    def draw_codes(self, n: int, at: Places) -> Known:
+        """Codes at some places of n, as Gan.draw_w, or by a coin those of photos."""
         share, encoder = self.config.photo_codes, self._given[0]
-        if encoder and share and float(torch.rand([])) < share:
-            return encoder.draw(n)[at]
-        return self.gan.draw_w(n, at)
+        if not share or float(torch.rand([])) >= share:
+            return self.gan.draw_w(n, at), None
+        if self._known:
+            chosen = torch.randint(len(self._known[0]), [n])[at]
+            w_plus, shift = (None if part is None else part[chosen] for part in self._known)
+            assert w_plus is not None
+            device = self.gan.g.w_mean.device
+            return w_plus.to(device), None if shift is None else shift.to(device)
+        assert encoder
+        return encoder.draw(n)[at], None
 
     def draw_change(self, w_plus: Tensor, n: int, at: Places) -> Change | None:
         """By a coin, if expressions count: an edit of each face at some places of n, of codes w_plus."""
@@ -207,12 +219,12 @@ class FreezeSG(nn.Module):
         mine = gan.mine(n)
         real = batch["cartoon"][mine]
         with torch.no_grad():
-            codes = self.draw_w(n, mine)
+            codes, shift = self.draw_codes(n, mine)
             change, drawing = self.draw_change(codes, n, mine), self.drawing()
-            fake = drawn(drawing, codes, gan.draw_noise(n, mine), change)[1][-1]
+            fake = drawn(drawing, codes, gan.draw_noise(n, mine), change, shift)[1][-1]
         losses = gan.step_d(real, fake, opt["d"], i)
 
-        w_plus, drawing = self.draw_w(n, mine), self.drawing()
+        (w_plus, shifts), drawing = self.draw_codes(n, mine), self.drawing()
         change = self.draw_change(w_plus, n, mine)
         noises, views = gan.draw_noise(n, mine), gan.draw_views(n, mine)
         blended = drawing is not gan.g.synthesis
@@ -221,19 +233,20 @@ class FreezeSG(nn.Module):
         def adversarial_and_likeness(codes: Tensor, at: Places) -> tuple[Tensor, dict[str, Tensor]]:
             noise = cut_noise(noises, at)
             here = change[at] if change else None
-            made = drawn(drawing, codes, noise, here)
+            shift = None if shifts is None else shifts[at]
+            made = drawn(drawing, codes, noise, here, shift)
             loss = gan.loss_g(made[1][-1], real[at], i, [view[at] for view in views])
             figures = {"g": loss}
             terms: dict[str, tuple[float, Tensor]] = {}
             if compared or here:
                 with torch.no_grad():
                     upto = None if here else self._upto
-                    wanted = drawn(self.source.synthesis, codes.detach(), noise, here, upto)
+                    wanted = drawn(self.source.synthesis, codes.detach(), noise, here, shift, upto)
             if compared:
                 terms |= self.likeness(made, wanted, blended)
             if here:
                 after = made[1][-1], wanted[1][-1]
-                terms["expression"] = self.expression(codes, noise, drawing, after, here)
+                terms["expression"] = self.expression(codes, noise, drawing, after, here, shift)
             if self.config.l2sp_weight:
                 own = fold(dict(gan.g.named_parameters()))
                 trained = {name: p for name, p in own.items() if p.requires_grad}
@@ -292,11 +305,12 @@ class FreezeSG(nn.Module):
         drawing: Synthesis,
         after: tuple[Tensor, Tensor],
         change: Change,
+        shift: Tensor | None = None,
     ) -> tuple[float, Tensor]:
         """Weight and value of the expression loss; after: what child and source drew with change."""
-        child = drawn(drawing, w_plus, noise, None)[1][-1]
+        child = drawn(drawing, w_plus, noise, None, shift)[1][-1]
         with torch.no_grad():
-            source = drawn(self.source.synthesis, w_plus, noise, None)[1][-1]
+            source = drawn(self.source.synthesis, w_plus, noise, None, shift)[1][-1]
         loss = self._expressions[0].loss((child, after[0]), (source, after[1]), change)
         return self.config.expression_weight, loss
 
@@ -306,9 +320,10 @@ def drawn(
     w_plus: Tensor,
     noise: str | Sequence[Tensor],
     change: Change | None,
+    shift: Tensor | None = None,
     upto: int | None = None,
 ) -> Drawn:
     """All features and all pictures of Synthesis.run, of edited faces where there is a change."""
     with change.on(synthesis) if change else nullcontext():
-        pairs = [*synthesis.run(w_plus + change.w_plus if change else w_plus, noise, upto)]
+        pairs = [*synthesis.run(w_plus + change.w_plus if change else w_plus, noise, upto, shift)]
     return [x for x, _ in pairs], [rgb for _, rgb in pairs]

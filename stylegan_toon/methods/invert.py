@@ -2,11 +2,12 @@
 
 Sources: Abdal et al. 2019, arXiv 1904.03189 (w_plus); Karras et al. 2020, arXiv 1912.04958, appendix D (the
 rate, noise); Zhu et al. 2020, arXiv 2012.09036 (staying where codes are dense); Tov et al. 2021, arXiv
-2102.02766 (staying near W keeps codes editable, and blended pictures clean); Roich et al. 2021, arXiv
-2106.05744 (tuning round the pivot). Deviations: no noise is added to codes; the penalty of noise has the
-weight 1, not 1e5, at which few steps go to the penalty alone; eyes and mouth count more; what is
-tuned is what a style file holds, a low
-rank of the affine layers and all biases.
+2102.02766 (staying near W keeps codes editable, and blended pictures clean); Kang et al. 2021, arXiv
+2108.08998 (F/W+: features of a middle resolution beside the codes); Roich et al. 2021, arXiv 2106.05744
+(tuning round the pivot). Deviations: no noise is added to codes; the penalty of noise has the weight 1, not
+1e5, with which few steps go to it alone; eyes and mouth count more; features are those of the codes and
+a shift, so that edits of the codes still move them; what is tuned is what a style file holds, a low rank of
+the affine layers and all biases.
 """
 
 import copy
@@ -27,26 +28,29 @@ from stylegan_toon.nn.modulated import StyledConv
 from stylegan_toon.stylegan2.adapters import add_lora, style_parameters
 from stylegan_toon.stylegan2.generator import Generator
 
-STEPS = (0, 50, 100, 400)  # of --refine 0, 1, 2, 3
-SPACES = ("w+", "w")
+STEPS = (0, 30, 100, 400)  # of --refine 0, 1, 2, 3
+SPACES = ("f/w+", "w+", "w")
 RANK = 8  # of what tune() changes
 SQUARE, FEATURE, IDENTITY, NOISE = 0.5, 0.5, 0.2, 1.0  # weights beside that of the pixel pyramid
 PARTS = 10.0  # how much more eyes, brows and mouth count in the pyramid
 STAY, LEAST = 30.0, 20  # weight of the pull, divided by the steps: who asks for more wants to come nearer
 USUAL, NARROW = 0.12, 0.14  # weight of unusual moves, likewise; the least deviation, in that of w
+SHIFT = 0.4  # weight of the mean square of the features' shift, in their deviations
 GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """w_plus [N, L, D], and the maps [N, 1, r, r] of every noise input where they were optimised."""
+    """w_plus [N, L, D]; the maps [N, 1, r, r] of every noise input where they were optimised; in the space
+    F/W+ the shift [N, C, r, r] of features."""
 
     w_plus: Tensor
     noise: list[Tensor]
+    shift: Tensor | None = None
 
     def draw(self, g: Generator) -> Tensor:
         """The pictures [N, 3, R, R], not clamped."""
-        return g.synthesis(self.w_plus, self.noise or "none")[-1]
+        return g.synthesis(self.w_plus, self.noise or "none", shift=self.shift)[-1]
 
 
 def rate(done: float) -> float:
@@ -111,7 +115,8 @@ def refine(
         w_plus: [N, L, D], where to start.
         steps: how many; 0 takes the start itself.
         look: what pictures are compared by, beside pixels; None leaves it out.
-        space: "w" keeps one code for all layers, at first the mean of w_plus.
+        space: "w" keeps one code for all layers, at first the mean of w_plus; "f/w+" also shifts the features
+            of an eighth of the resolution, from none.
         noise: also optimise the noise inputs, where the generator uses any; else it draws without.
         lr: in units of the spread of w; the rate rises and falls.
         usual: [K, L, D], as unusual() has its spread.
@@ -130,15 +135,21 @@ def refine(
         z = normal((1024, g.config.z_dim), torch.Generator().manual_seed(0), exact)
         spread = g.mapping(z.to(w_plus.device)).std(0).mean()
         known = look(photos) if look else None
-    start = w_plus.detach().mul(GRID).round().div(GRID) if exact else w_plus.detach().clone()
+    start = on_grid(w_plus.detach().clone())
     free = start[:, : 1 if space == "w" else None].clone().requires_grad_()
     maps = white_noise(g, len(photos)) if noise else []
-    groups = [{"params": [free], "scale": float(spread)}, {"params": maps, "scale": 1.0}]
-    optimizer = Adam(groups[: 1 + bool(maps)], betas=(0.9, 0.99))
+    unit = on_grid(feature_spread(g, z[:64].to(w_plus.device))) if space == "f/w+" else None
+    drift = [] if unit is None else [torch.zeros_like(unit).repeat(len(photos), 1, 1, 1).requires_grad_()]
+    groups = [{"params": [free], "scale": float(spread)}, {"params": maps + drift, "scale": 1.0}]
+    optimizer = Adam(groups[: 1 + bool(maps + drift)], betas=(0.9, 0.99))
     best = torch.full([len(photos)], float("inf"), device=photos.device, dtype=w_plus.dtype)
-    kept = Inversion(start.clone(), [m.detach().clone() for m in maps])
+
+    def at_hand() -> Inversion:
+        return Inversion(free.expand_as(start), maps, unit * drift[0] if unit is not None else None)
+
+    kept = [part.detach().clone() for part in tensors(at_hand())]
     for step in range(steps + 1):
-        now = Inversion(free.expand_as(start), maps)
+        now = at_hand()
         losses = gap(now.draw(g), photos, look, known)
         moves = now.w_plus - start
         if usual is None:
@@ -146,13 +157,14 @@ def refine(
         else:
             pull = USUAL * unusual(moves, usual, NARROW * float(spread))
         losses = losses + pull / max(steps, LEAST)
+        if drift:
+            losses = losses + SHIFT * drift[0].square().mean([1, 2, 3])
         if maps:
             losses = losses + NOISE * noise_penalty(maps)
         with torch.no_grad():
             better = losses < best
             best = torch.where(better, losses, best)
-            kept.w_plus[better] = now.w_plus[better]
-            for old, new in zip(kept.noise, maps, strict=True):
+            for old, new in zip(kept, tensors(now), strict=True):
                 old[better] = new[better]
         if step < steps:
             for group in optimizer.param_groups:
@@ -161,12 +173,29 @@ def refine(
             losses.sum().backward()
             optimizer.step()
             with torch.no_grad():
-                if exact:
-                    free.mul_(GRID).round_().div_(GRID)
+                for code in (free, *drift):
+                    on_grid(code)
                 for m in maps:
                     m.sub_(m.mean([2, 3], keepdim=True))
                     m.mul_(m.square().mean([2, 3], keepdim=True).rsqrt())
-    return kept
+    return Inversion(kept[0], kept[1 : 1 + len(maps)], kept[-1] if drift else None)
+
+
+def tensors(of: Inversion) -> list[Tensor]:
+    return [of.w_plus, *of.noise, *([] if of.shift is None else [of.shift])]
+
+
+def on_grid(x: Tensor) -> Tensor:
+    """x in place, rounded where it is float64: as refine says of codes."""
+    return x.mul_(GRID).round_().div_(GRID) if x.dtype == torch.float64 else x
+
+
+def feature_spread(g: Generator, z: Tensor) -> Tensor:
+    """[1, C, r, r] as config.shift_shape: each channel's deviation over pictures of z and places."""
+    shape = g.config.shift_shape
+    with torch.no_grad():
+        *_, (features, _) = g.synthesis.run(g.codes(z), "none", g.config.block_of([1, *shape]) + 1)
+    return features.std([0, 2, 3], keepdim=True).expand(1, *shape).clone()
 
 
 def white_noise(g: Generator, count: int) -> list[Tensor]:

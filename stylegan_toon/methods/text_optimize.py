@@ -18,6 +18,7 @@ from stylegan_toon.stylegan2.generator import Generator
 def optimize(
     g: Generator,
     w_plus: Tensor,
+    shift: Tensor | None,
     goal: Goal,
     steps: int,
     layers: Iterable[int] | None = None,
@@ -28,6 +29,7 @@ def optimize(
 
     Args:
         w_plus: [N, L, D], where they start.
+        shift: of the faces' features, [N, C, r, r], which stays; None is none.
         layers: which of them may change; None is all.
         lr: in units of the spread of w.
         tell: called after every step.
@@ -37,13 +39,13 @@ def optimize(
     allowed = {*range(g.config.n_layers)} if layers is None else {*layers}
     lock = torch.tensor([[float(i in allowed)] for i in range(g.config.n_layers)]).to(w_plus)
     with torch.no_grad():
-        before = g.synthesis(w_plus, "none")[-1]
+        before = g.synthesis(w_plus, "none", shift=shift)[-1]
     step = torch.zeros_like(w_plus).requires_grad_()
     optimizer = Adam([step], lr, (0.9, 0.99))
     for i in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = lr * rate((i + 1) / (steps + 1))
-        after = g.synthesis(w_plus + unit * step * lock, "none")[-1]
+        after = g.synthesis(w_plus + unit * step * lock, "none", shift=shift)[-1]
         optimizer.zero_grad()
         goal(after, before, step)["loss"].sum().backward()
         optimizer.step()

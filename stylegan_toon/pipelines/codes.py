@@ -1,6 +1,6 @@
 """Codes of faces from wherever they come: seeds, photos, latent files; and the networks that draw them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from torch import Tensor
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.images import list_images
 from stylegan_toon.methods.invert import STEPS
-from stylegan_toon.pipelines.generate import PSI, parse_seeds, read_latents, seed_z
+from stylegan_toon.pipelines.generate import PSI, parse_seeds, read_latents, read_shift, seed_z
 from stylegan_toon.pipelines.invert import Inverter
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.edits import is_child
+from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latent_files import SUFFIX, belongs, load_latents
 from stylegan_toon.stylegan2.latents import truncate
@@ -23,11 +24,20 @@ from stylegan_toon.stylegan2.latents import truncate
 
 @dataclass(frozen=True)
 class Codes:
-    """names: N, of files. w_plus: [N, L, D] of the source. z: [N, Z] where all are of seeds."""
+    """names: N, of files. w_plus: [N, L, D] of the source. z: [N, Z] where all are of seeds.
+
+    shift: [N, C, r, r] of features, 0 for faces that have none; None where no face has.
+    """
 
     names: list[str]
     w_plus: Tensor
     z: Tensor | None = None
+    shift: Tensor | None = None
+
+    def rows(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+        """Name, w_plus [1, L, D] and shift [1, C, r, r] of every face."""
+        for i, name in enumerate(self.names):
+            yield name, self.w_plus[i : i + 1], None if self.shift is None else self.shift[i : i + 1]
 
 
 class Family:
@@ -73,7 +83,9 @@ class Family:
                     "child of it: it learnt other codes; name another --style"
                 )
 
-    def gather(self, given: Sequence[str], psi: float | None = None, refine: int = 1) -> Codes:
+    def gather(
+        self, given: Sequence[str], psi: float | None = None, refine: int = 1, space: str = "w+"
+    ) -> Codes:
         """The codes of seeds ("0-7,9"), photos, folders of photos, and latent files, in the order given.
 
         A name that is no list of seeds, or is a file, is a file. Of a photo the largest face is taken; of
@@ -81,16 +93,18 @@ class Family:
         Args:
             psi: truncation of seeds; None is generate's.
             refine: of photos, 0 to 3, as toonify_files.
+            space: of photos, as methods.invert.refine; without "f/w+" shifts of latent files are left out.
         Raises: UsageError, InputError, ModelError.
         """
         if not given:
             raise UsageError("there are no faces to work on; give seeds such as 0-7, photos or latent files")
-        parts = [self._one(text, psi, STEPS[refine]) for text in given]
+        parts = [self._one(text, psi, STEPS[refine], space) for text in given]
         names, w_plus = [name for part in parts for name in part.names], torch.cat([p.w_plus for p in parts])
         z = [part.z for part in parts if part.z is not None]
-        return Codes(_distinct(names), w_plus, torch.cat(z) if len(z) == len(parts) else None)
+        z_of_all = torch.cat(z) if len(z) == len(parts) else None
+        return Codes(_distinct(names), w_plus, z_of_all, _together(parts))
 
-    def _one(self, text: str, psi: float | None, steps: int) -> Codes:
+    def _one(self, text: str, psi: float | None, steps: int, space: str) -> Codes:
         path, g = Path(text), self.source
         if set(text) <= set("0123456789-, ") and not (len(text) < 256 and path.exists()):
             seeds = parse_seeds(text)
@@ -101,8 +115,9 @@ class Family:
             w_plus = read_latents(path, g)[1]
             stem = path.name.removesuffix(".safetensors").removesuffix(".latent")
             names = [stem] if len(w_plus) == 1 else [f"{stem}-{i + 1}" for i in range(len(w_plus))]
-            return Codes(names, w_plus.to(g.w_mean))
-        names, codes = [], []
+            shift = read_shift(path, g) if space == "f/w+" else None
+            return Codes(names, w_plus.to(g.w_mean), shift=shift)
+        names, found = [], []
         for file, relative in list_images([text]):
             try:
                 square = self._inverter.crops(*self._inverter.faces_of(file, "largest"))
@@ -111,22 +126,55 @@ class Family:
                     raise
                 self.report(f"left out: {error}")
                 continue
-            codes.append(self._inverter.invert(square, steps).detach())
+            found.append(self._inverter.fit(square, steps, space))
             names.append("-".join(relative.with_suffix("").parts))
-        if not codes:
+        if not found:
             raise InputError(f"no face found in the pictures of {shown(path)}; give other photos")
-        return Codes(names, torch.cat(codes))
+        shifts = [one.shift for one in found if one.shift is not None]
+        w_plus = torch.cat([one.w_plus.detach() for one in found])
+        return Codes(names, w_plus, shift=torch.cat(shifts) if shifts else None)
 
     def mapped(self, z: Tensor, psi: float | None = None) -> Tensor:
         """w_plus [N, L, D] of z [N, Z], truncated; psi None is generate's."""
         with torch.no_grad():
             return truncate(self.source.codes(z), self.source.centre(), PSI if psi is None else psi)
 
-    def draw(self, w_plus: Tensor, g: Generator) -> Tensor:
+    def draw(self, w_plus: Tensor, g: Generator, shift: Tensor | None = None) -> Tensor:
         """Pictures [N, 3, R, R] on the CPU, drawn one at a time: equal codes, equal bits in any company."""
+        shifts = [None] * len(w_plus) if shift is None else shift.split(1)
         with torch.inference_mode():
-            drawn = [g.synthesis(one, "none")[-1].clamp(-1, 1).cpu() for one in w_plus.split(1)]
+            drawn = [
+                g.synthesis(one, "none", shift=own)[-1].clamp(-1, 1).cpu()
+                for one, own in zip(w_plus.split(1), shifts, strict=True)
+            ]
         return torch.cat(drawn)
+
+
+def _together(parts: Sequence[Codes]) -> Tensor | None:
+    """The shifts of all parts, 0 for a part that has none; None if no part has."""
+    there = next((part.shift for part in parts if part.shift is not None), None)
+    if there is None:
+        return None
+    none = there.new_zeros(1, *there.shape[1:])
+    return torch.cat([none.repeat(len(p.names), 1, 1, 1) if p.shift is None else p.shift for p in parts])
+
+
+def read_codes(given: Sequence[str], g: Generator) -> tuple[Tensor, Tensor | None] | None:
+    """All codes, with their shifts, of latent files and folders of them, made with g; None of none.
+
+    Raises: ModelError for a file of another generator or that is none; InputError for a folder without any.
+    """
+    own, parts = generator_checkpoint(g), []
+    for name in given:
+        files = sorted(Path(name).glob(f"*{SUFFIX}")) if Path(name).is_dir() else [Path(name)]
+        if not files:
+            raise InputError(f"{shown(name)} holds no latent files (*{SUFFIX}); invert writes them")
+        for file in files:
+            if not belongs(load_latents(file)[1], own):
+                raise ModelError(f"{shown(file)} was made with another generator; name one of the source's")
+            w_plus = read_latents(file, g)[1]
+            parts.append(Codes([file.stem] * len(w_plus), w_plus, shift=read_shift(file, g)))
+    return (torch.cat([part.w_plus for part in parts]), _together(parts)) if parts else None
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from stylegan_toon.errors import UsageError, shown
 from stylegan_toon.images import grid, save_png
 from stylegan_toon.metadata import chunks
-from stylegan_toon.pipelines.codes import Family
+from stylegan_toon.pipelines.codes import Codes, Family
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.directions import MAKERS, held_out_accuracy, sefa
 from stylegan_toon.stylegan2.edits import SUFFIX, Edit, apply_edit, save_edit
@@ -51,14 +51,14 @@ def factorize(
     chosen = parse_layers(layers, g.config.n_layers)
     if not 0 < count <= g.config.w_dim:
         raise UsageError(f"{count} directions: there are 1..{g.config.w_dim} of them")
-    w_plus = family.gather(faces, psi).w_plus
+    codes = family.gather(faces, psi, space="f/w+")
     scale, first, written = distance(g) / 4, [], []
     about = {"command": "factorize", "models": family.files, "layers": chosen}
     for i, direction in enumerate(sefa(g, chosen, count), 1):
         whole = torch.zeros(g.config.n_layers, g.config.w_dim)
         whole[chosen] = (direction * scale).float()
         edit = Edit(f"{stem}-{i}", "sefa", {"w_plus": whole}, TYPICAL, {"layers": chosen})
-        rows = slider(family, edit, w_plus, strengths or STEPS)
+        rows = slider(family, edit, codes, strengths or STEPS)
         first.append(rows[: len(family.networks)])
         written += _save(family, edit, rows, Path(out) / f"{edit.name}{SUFFIX}", about, metadata)
     path = Path(out) / f"{stem}.png"
@@ -115,17 +115,17 @@ def find_direction(
     accuracy = held_out_accuracy(a, b, how)
     meta = {"layers": chosen, "faces": [len(a), len(b)], "held_out_accuracy": round(accuracy, 4)}
     edit = Edit(path.name.removesuffix(SUFFIX)[:100], how, {"w_plus": whole}, 1.0, meta)
-    rows = slider(family, edit, family.gather(faces, psi, refine).w_plus, strengths or STEPS)
+    rows = slider(family, edit, family.gather(faces, psi, refine, "f/w+"), strengths or STEPS)
     about = {"command": "directions", "models": family.files, "layers": chosen}
     return _save(family, edit, rows, path, about, metadata), accuracy
 
 
-def slider(family: Family, edit: Edit, w_plus: Tensor, strengths: Sequence[float]) -> Tensor:
+def slider(family: Family, edit: Edit, codes: Codes, strengths: Sequence[float]) -> Tensor:
     """[N * networks, strengths, 3, R, R]: every face drawn by every network."""
     pictures = []
     for network in family.networks.values():
-        drawn = (apply_edit(network, w_plus, edit, strength) for strength in strengths)
-        pictures.append(torch.stack([family.draw(codes, g) for g, codes in drawn], 1))
+        drawn = (apply_edit(network, codes.w_plus, edit, strength) for strength in strengths)
+        pictures.append(torch.stack([family.draw(moved, g, codes.shift) for g, moved in drawn], 1))
     return torch.stack(pictures, 1).flatten(0, 1)
 
 

@@ -58,19 +58,19 @@ def edit_faces(
     family = Family(source, styles, blend, device, report)
     family.check(edit.meta, file)
     chosen = parse_layers(layers, family.source.config.n_layers)
-    codes = family.gather(faces, psi, refine)
+    codes = family.gather(faces, psi, refine, "f/w+")
     networks = [family.source, *family.styles.values()]
     about = {"command": "edit", "models": family.files, "edit": file_entry(file), "layers": chosen}
     about |= {"strengths": strengths}
     strips: list[Tensor] = []
     written: list[Path] = []
-    for name, w_plus in zip(codes.names, codes.w_plus.split(1), strict=True):
+    for name, w_plus, shift in codes.rows():
         row = []
         for network in networks:
-            row.append(family.draw(w_plus, network))
+            row.append(family.draw(w_plus, network, shift))
             for strength in strengths:
                 edited, moved = apply_edit(network, w_plus, edit, strength, chosen)
-                row.append(family.draw(moved, edited))
+                row.append(family.draw(moved, edited, shift))
         strip, path = torch.cat(row), Path(out) / f"{name}-edit.png"  # not over a photo there
         save_png(path, grid(strip, len(strip)), chunks({**about, "face": name}) if metadata else {})
         written.append(path)
@@ -82,6 +82,6 @@ def edit_faces(
     if save is not None:
         moved = apply_edit(family.source, codes.w_plus, edit, strengths[0], chosen)[1]
         made = {"edit": edit.name, "strength": strengths[0]}
-        save_latents(latent_path(save), moved, family.checkpoint, codes.names, meta=made)
+        save_latents(latent_path(save), moved, family.checkpoint, codes.names, meta=made, shift=codes.shift)
         written.append(latent_path(save))
     return written

@@ -22,6 +22,7 @@ from stylegan_toon.features.look import load_look
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.expression import Expressions
 from stylegan_toon.methods.freezesg import Config, FreezeSG
+from stylegan_toon.pipelines.codes import read_codes
 from stylegan_toon.pipelines.copies import find_copies
 from stylegan_toon.pipelines.events import Events
 from stylegan_toon.pipelines.judge import kid_judge
@@ -77,6 +78,7 @@ class Task:
         without a discriminator a new one is made.
     start: a child of source, named alike, that the new one begins as, with its discriminator.
     encoder: what tells how photos' codes are spread; None means the source's own.
+    codes: latent files, and folders of them, of photos, for photo_codes instead of the encoder's spread.
     edits: the directions, of source, whose effect the expression loss keeps; none means EXPRESSIONS.
     """
 
@@ -84,6 +86,7 @@ class Task:
     source: str = "faces"
     start: str | None = None
     encoder: str | None = None
+    codes: Sequence[str] = ()
     edits: Sequence[str] = ()
     exclude: Sequence[str] = ()
     mirror: bool = True
@@ -165,7 +168,12 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
             )
     pictures = look_at(task.target.path, g.config.resolution, method.batch, task.exclude, report)
     method = fitted(_counted(method, g), g, where)
-    known, method = _photo_codes(method, source, g, task.encoder)
+    codes = read_codes(task.codes, g)
+    encoder: Encoder | None = None
+    if codes is None:
+        encoder, method = _photo_codes(method, source, g, task.encoder)
+    elif method.photo_codes < 0:
+        method = replace(method, photo_codes=PHOTO_CODES)
     look = (
         load_look(g.config.resolution, where)[0]
         if method.identity_weight or method.perceptual_weight
@@ -173,7 +181,7 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     )
     try:
         moods = _expressions(_named(task, method), g, where)
-        module = FreezeSG(method, g, d, known and known.to(where), look, begun, moods).to(where)
+        module = FreezeSG(method, g, d, encoder and encoder.to(where), look, begun, moods, codes).to(where)
     except ValueError as error:
         raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
     module.source.to(where)
@@ -240,6 +248,7 @@ def plan_finetuning(
         "pictures": len(opened.pictures),
         "source": task.source,
         "start": task.start,
+        "codes": [*task.codes],
         "edits": _named(task, module.config),
         "out": str(run.out),
         "steps": run.steps,
@@ -317,6 +326,7 @@ def finetune_generator(
         training_pictures=len(pictures),
         source=task.source,
         start=task.start,
+        codes=[*task.codes],
         edits=_named(task, method),
         target=task.target.name,
         pictures=str(task.target.path),

@@ -20,7 +20,7 @@ from stylegan_toon.pipelines.models import load_network
 from stylegan_toon.stylegan2.edits import is_child
 from stylegan_toon.stylegan2.files import build_generator, generator_checkpoint
 from stylegan_toon.stylegan2.generator import NOISE_MODES, Generator
-from stylegan_toon.stylegan2.latent_files import load_latents
+from stylegan_toon.stylegan2.latent_files import load_latents, load_shift
 from stylegan_toon.stylegan2.latents import truncate
 
 PSI = 0.7  # for seeds; latents from a file are used as they are unless psi is given
@@ -99,6 +99,21 @@ def read_latents(path: str | Path, generator: Generator) -> tuple[str, Tensor]:
     return name, latents
 
 
+def read_shift(path: str | Path, g: Generator) -> Tensor | None:
+    """The shift [N, C, r, r] of features, as g wants it, where the file is a latent file that has one.
+
+    Raises: ModelError, for one of another shape, too.
+    """
+    shift = load_shift(path) if Path(path).suffix == ".safetensors" else None
+    if shift is None:
+        return None
+    if (given := [*shift.shape[1:]]) != (wanted := [*g.config.shift_shape]):
+        raise ModelError(
+            f"{shown(path)}: its shift is of {given}, wanted {wanted}; name the generator it is of"
+        )
+    return shift.to(g.w_mean)
+
+
 def check_latents(path: str | Path, generator: Checkpoint) -> None:
     """Raises: ModelError for a latent file whose codes generator was not trained to draw."""
     if Path(path).suffix == ".safetensors" and not is_child(generator, meta := load_latents(path)[1]):
@@ -114,16 +129,18 @@ def draw(
     psi: float = 1.0,
     cutoff: int | None = None,
     noise: str | Sequence[Tensor] = "const",
+    shift: Tensor | None = None,
 ) -> Tensor:
     """Latents [N, Z or D] or [N, L, D] to pictures [N, 3, R, R] on the CPU, not clamped.
 
-    z is told from w by the caller: map it first. psi and cutoff as in latents.truncate.
+    z is told from w by the caller: map it first. psi and cutoff as in latents.truncate, shift as in
+    Synthesis.
     """
     with torch.inference_mode():
         w_plus = generator.broadcast(latents) if latents.ndim == 2 else latents
         if psi != 1:
             w_plus = truncate(w_plus, generator.centre(), psi, cutoff)
-        return generator.synthesis(w_plus, noise)[-1].cpu()
+        return generator.synthesis(w_plus, noise, shift=shift)[-1].cpu()
 
 
 def map_latents(generator: Generator, kind: str, latents: Tensor) -> Tensor:
@@ -141,17 +158,19 @@ def draw_numbers(
     cutoff: int | None,
     noise: str,
     exact: bool,
+    shift: Tensor | None = None,
 ) -> Tensor:
-    """Pictures [N, 3, R, R] of seeds, or of those rows of codes (of map_latents), on the CPU, not clamped."""
+    """Pictures [N, 3, R, R] of seeds, or of those rows of codes and shift (of map_latents and read_shift), on
+    the CPU, not clamped."""
     if codes is None:
         codes = map_latents(generator, "z", seed_z(numbers, generator.config.z_dim, exact))
     else:
-        codes = codes[list(numbers)]
+        codes, shift = codes[list(numbers)], None if shift is None else shift[list(numbers)]
     layers: str | list[Tensor] = noise
     if noise == "random":
         drawn = seed_noise(numbers, generator.config.resolution, exact)
         layers = [layer.to(generator.w_mean) for layer in drawn]
-    return draw(generator, codes, psi, cutoff, layers)
+    return draw(generator, codes, psi, cutoff, layers, shift)
 
 
 def square_grid(pictures: Tensor) -> Tensor:
@@ -201,6 +220,7 @@ def generate(
         if exact:
             double(generator)
     codes: Tensor | None = None
+    shift: Tensor | None = None
     about: dict[str, Any] = {"command": "generate", "models": models, "noise": noise, "exact": exact}
     if latents is None:
         numbers = parse_seeds(seeds) if isinstance(seeds, str) else list(seeds)
@@ -208,7 +228,7 @@ def generate(
     else:
         check_latents(latents, generator_checkpoint(generator, meta, half=True))
         kind, codes = read_latents(latents, generator)
-        codes = map_latents(generator, kind, codes)
+        codes, shift = map_latents(generator, kind, codes), read_shift(latents, generator)
         numbers, stem, psi = list(range(len(codes))), "latent", 1.0 if psi is None else psi
         about["latents"] = file_entry(latents)
     if not numbers:
@@ -218,7 +238,7 @@ def generate(
     folder, written, kept = Path(out), [], []
     for start in range(0, len(numbers), max(batch, 1)):
         part = numbers[start : start + max(batch, 1)]
-        pictures = draw_numbers(generator, part, codes, psi, cutoff, noise, exact)
+        pictures = draw_numbers(generator, part, codes, psi, cutoff, noise, exact, shift)
         for number, picture in zip(part, pictures, strict=True):
             path = folder / f"{stem}{number:04d}.png"
             save_png(path, picture, chunks({**about, listed: [number]}) if metadata else {})

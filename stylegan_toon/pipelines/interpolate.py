@@ -1,7 +1,7 @@
 """A walk from face to face as a moving picture."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,36 +65,42 @@ def interpolate(
             f"{frames} frames at {fps:g} a second: wanted 1..{MAX_FRAMES}, and up to 1000 a second"
         )
     family = Family(source, styles, blend, device, report)
-    codes = family.gather(faces, psi, refine)
-    w_plus = _path(codes, family, frames, space, loop, psi)
+    codes = family.gather(faces, psi, refine, "f/w+")
+    w_plus, shift = _path(codes, family, frames, space, loop, psi)
     networks = list(family.networks.values())
 
-    def picture(code: Tensor) -> np.ndarray:
-        return to_uint8(grid(torch.cat([family.draw(code, g) for g in networks]), len(networks))[None])[0]
+    def picture(face: tuple[str, Tensor, Tensor | None]) -> np.ndarray:
+        drawn = [family.draw(face[1], g, face[2]) for g in networks]
+        return to_uint8(grid(torch.cat(drawn), len(networks))[None])[0]
 
-    keys = [picture(code) for code in codes.w_plus[:16].split(1)]
-    save_animation(out, map(picture, w_plus.split(1)), fps, loop, keys)
+    keys = [picture(face) for face in islice(codes.rows(), 16)]
+    names = [f"frame{i:04d}" for i in range(len(w_plus))]
+    save_animation(out, map(picture, Codes(names, w_plus, shift=shift).rows()), fps, loop, keys)
     if save is None:
         return [Path(out)]
-    names = [f"frame{i:04d}" for i in range(len(w_plus))]
-    save_latents(
-        latent_path(save), w_plus, family.checkpoint, names, meta={"faces": codes.names, "space": space}
-    )
+    about = {"faces": codes.names, "space": space}
+    save_latents(latent_path(save), w_plus, family.checkpoint, names, meta=about, shift=shift)
     return [Path(out), latent_path(save)]
 
 
-def _path(codes: Codes, family: Family, frames: int, space: str, loop: bool, psi: float | None) -> Tensor:
-    """w_plus [N, L, D] of every frame."""
+def _path(
+    codes: Codes, family: Family, frames: int, space: str, loop: bool, psi: float | None
+) -> tuple[Tensor, Tensor | None]:
+    """w_plus [N, L, D] of every frame, and where faces have a shift, the frames' [N, C, r, r]."""
     if space == "z" and codes.z is None:
         raise UsageError("photos and latent files have no z; give seeds alone, or --space w")
     keys = codes.w_plus if codes.z is None or space == "w" else codes.z
     if len(keys) < 2:
         raise UsageError(f"a walk needs two faces or more, not {len(keys)}; give more seeds, photos or files")
-    stops = [*keys.split(1), *([keys[:1]] if loop else [])]
-    if frames * (len(stops) - 1) > MAX_FRAMES:
-        raise UsageError(
-            f"{frames} frames times {len(stops) - 1} ways are more than {MAX_FRAMES}; take fewer"
-        )
-    path = [code for a, b in pairwise(stops) for code in walk(a, b, frames, space)]
-    path += [] if loop else [stops[-1]]
-    return family.mapped(torch.cat(path), psi) if space == "z" else torch.cat(path)
+    ways = len(keys) - 1 + loop
+    if frames * ways > MAX_FRAMES:
+        raise UsageError(f"{frames} frames times {ways} ways are more than {MAX_FRAMES}; take fewer")
+
+    def path(stops: Tensor) -> Tensor:
+        stops = torch.cat([stops, stops[:1]]) if loop else stops
+        between = [code for a, b in pairwise(stops.split(1)) for code in walk(a, b, frames, space)]
+        return torch.cat(between if loop else [*between, stops[-1:]])
+
+    if space == "z":
+        return family.mapped(path(keys), psi), None
+    return path(keys), None if codes.shift is None else path(codes.shift)

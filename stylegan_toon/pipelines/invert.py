@@ -145,7 +145,7 @@ class Inverter:
         """pictures on the source's device and in its dtype."""
         return pictures.to(self.device, self.source.w_mean.dtype)
 
-    def fit(self, photos: Tensor, steps: int = 0, space: str = "w+", noise: bool = False) -> Inversion:
+    def fit(self, photos: Tensor, steps: int = 0, space: str = "f/w+", noise: bool = False) -> Inversion:
         """Aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then optimisation as methods.invert.refine."""
         start = self._start(photos, steps)
         usual = None
@@ -154,8 +154,8 @@ class Inverter:
         return refine(self.source, photos, start, steps, self.look, space, noise, usual=usual)
 
     def invert(self, photos: Tensor, steps: int = 0) -> Tensor:
-        """w_plus [N, L, D] of fit, without noise."""
-        return self.fit(photos, steps).w_plus
+        """w_plus [N, L, D] of fit in the space W+, without noise."""
+        return self.fit(photos, steps, "w+").w_plus
 
     def _start(self, photos: Tensor, steps: int) -> Tensor:
         """Codes [N, L, D] of the encoder; where there is none, and steps are to follow, the mean face."""
@@ -191,7 +191,7 @@ def invert_files(
     encoder: str | None = None,
     refine: int = 2,
     refine_steps: int | None = None,
-    space: str = "w+",
+    space: str = "f/w+",
     noise: bool = True,
     pti: bool = False,
     pti_steps: int = PTI_STEPS,
@@ -250,7 +250,9 @@ def invert_files(
             note |= {"faces": faces, "detector": detector}
         save_png(path, grid(rows, len(columns)), chunks(note) if metadata else {})
         names = [f"{path.stem}{f'-face{i + 1}' if i else ''}" for i in range(len(squares))]
-        save_latents(written[1], made.w_plus, inverter.source_checkpoint, names, made.noise, about)
+        save_latents(
+            written[1], made.w_plus, inverter.source_checkpoint, names, made.noise, about, made.shift
+        )
         yield Inverted(file, written, seconds=time.perf_counter() - began)
 
 

@@ -16,7 +16,7 @@ from stylegan_toon.faces.align import side
 from stylegan_toon.faces.detect import select_faces
 from stylegan_toon.images import load_image, save_png, to_uint8
 from stylegan_toon.metadata import chunks, read, sha256
-from stylegan_toon.pipelines.generate import draw_numbers, map_latents, read_latents, square_grid
+from stylegan_toon.pipelines.generate import draw_numbers, map_latents, read_latents, read_shift, square_grid
 from stylegan_toon.pipelines.models import find_model, load_generator, locate, sibling
 from stylegan_toon.pipelines.toonify import MOST_STROKES, Toonifier, picture, toon, whole
 from stylegan_toon.stylegan2.blend import Recipe
@@ -188,14 +188,15 @@ def _generate(note: _Note, latents: str | Path | None, folders: Sequence[Path], 
     generator = load_generator(note.model("generator", folders), device)
     if exact:
         double(generator)
-    codes, key, top = None, "seeds", 2**32
+    codes, shift, key, top = None, None, "seeds", 2**32
     if "latents" in note.about:
-        kind, codes = read_latents(note.input("latents", latents), generator)
+        kind, codes = read_latents(file := note.input("latents", latents), generator)
         codes, key, top = map_latents(generator, kind, codes), "rows", len(codes)
+        shift = read_shift(file, generator)
     numbers = note.get(key, list)
     if not 0 < len(numbers) <= MOST or not all(type(n) is int and 0 <= n < top for n in numbers):
         raise note.damaged(key)
-    pictures = draw_numbers(generator, numbers, codes, psi, cutoff, noise, exact)
+    pictures = draw_numbers(generator, numbers, codes, psi, cutoff, noise, exact, shift)
     return to_uint8(square_grid(pictures)[None] if note.about.get("grid") else pictures[:1])[0]
 
 

@@ -123,7 +123,7 @@ class Student:
         self.family.report(f"{order.text!r} against {against}, in layers {self.groups}")
         edit = moved = None
         if order.engine == "optimize":
-            moved = self._optimize(codes.w_plus)
+            moved = self._optimize(codes)
         else:
             known = self.family.gather(trained_on, self.psi).w_plus if trained_on else None
             how = self._mapper if order.engine == "mapper" else self._direction
@@ -201,13 +201,14 @@ class Student:
             )  # fmt: skip
         return Edit(slug(self.order.text), "direction", found, 1.0, self._about())
 
-    def _optimize(self, w_plus: Tensor) -> Tensor:
+    def _optimize(self, codes: Codes) -> Tensor:
         torch.manual_seed(self.seed)
-        parts = w_plus.split(BATCH)
+        parts = codes.w_plus.split(BATCH)
+        shifts = [None] * len(parts) if codes.shift is None else codes.shift.split(BATCH)
         with tqdm(total=self.steps * len(parts), unit="step") as bar:
             moved = [
-                optimize(self.family.source, part, self.goal, self.steps, self.layers, tell=bar.update)
-                for part in parts
+                optimize(self.family.source, *part, self.goal, self.steps, self.layers, tell=bar.update)
+                for part in zip(parts, shifts, strict=True)
             ]
         return torch.cat(moved)
 
@@ -270,7 +271,7 @@ def edit_by_text(
     if edit and path:
         family.check(edit.meta, path)
     chosen = parse_layers(layers or "all", family.source.config.n_layers)
-    codes = family.gather(faces, psi, refine)
+    codes = family.gather(faces, psi, refine, "f/w+")
     about: dict[str, Any] = {"command": "styleclip", "models": family.files}
     written: list[Path] = []
     moved = None
@@ -287,7 +288,9 @@ def edit_by_text(
     if moved is not None:
         moved = codes.w_plus + strength * (moved - codes.w_plus)
         written.append(out / f"{stem}{LATENT}")
-        save_latents(written[0], moved, family.checkpoint, codes.names, meta={"text": text})
+        save_latents(
+            written[0], moved, family.checkpoint, codes.names, meta={"text": text}, shift=codes.shift
+        )
     elif order and edit:
         written.append(out / f"{stem}{MAPPER_SUFFIX if edit.mapper else SUFFIX}")
         save_edit(written[0], edit, family.checkpoint)
@@ -298,7 +301,7 @@ def edit_by_text(
         if edit:
             drawn_by, after = apply_edit(g, codes.w_plus, edit, strength, chosen)
         assert after is not None
-        pairs[name] = family.draw(codes.w_plus, g), family.draw(after, drawn_by)
+        pairs[name] = family.draw(codes.w_plus, g, codes.shift), family.draw(after, drawn_by, codes.shift)
         if save_pairs:
             written += _save_pairs(
                 out, "" if name == source else f"-{Path(name).name}", codes.names, pairs[name]

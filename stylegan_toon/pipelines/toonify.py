@@ -100,10 +100,10 @@ class Toonifier(Inverter):
         self.recipe = Recipe(how) if isinstance(how, int) else how
         self.cartoon = blend_generators(self.source, self._child, self.recipe)
 
-    def draw(self, w_plus: Tensor, generator: Generator | None = None) -> Tensor:
-        """Cartoons [N, 3, R, R] of codes, or what another generator of the family draws."""
+    def draw(self, w_plus: Tensor, generator: Generator | None = None, shift: Tensor | None = None) -> Tensor:
+        """Cartoons [N, 3, R, R] of codes, or what another generator of the family draws; shift as in fit."""
         with torch.inference_mode():
-            return (generator or self.cartoon).synthesis(w_plus, "none")[-1].clamp(-1, 1)
+            return (generator or self.cartoon).synthesis(w_plus, "none", shift=shift)[-1].clamp(-1, 1)
 
     def enlarged(self, cartoons: Tensor, edges: Sequence[float]) -> list[Tensor]:
         """Cartoons [N, 3, R, R], each doubled by the upscaler until it has its edge, at most to 4 R.
@@ -233,7 +233,8 @@ def toon(
     if not photos:
         return []
     crops = [toonifier.crops(photo, faces) for photo, faces in photos]
-    cartoons = toonifier.draw(toonifier.invert(torch.cat(crops), steps))
+    found = toonifier.fit(torch.cat(crops), steps)
+    cartoons = toonifier.draw(found.w_plus, shift=found.shift)
     return list(cartoons.split([len(crop) for crop in crops]))
 
 

@@ -1,5 +1,6 @@
 """The shape of a StyleGAN2: everything a network needs to be built, nothing that depends on its weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -54,3 +55,16 @@ class Config:
     def n_layers(self) -> int:
         """L of w_plus: 2 log2(resolution) - 2."""
         return 2 * self.n_resolutions
+
+    @property
+    def shift_shape(self) -> tuple[int, int, int]:
+        """(C, r, r) of the features that codes of F/W+ shift: an eighth of the resolution, and at least 4."""
+        k = max(0, self.n_resolutions - 4)
+        return self.channels[k], 4 << k, 4 << k
+
+    def block_of(self, shape: Sequence[int]) -> int:
+        """Which resolution, from 0 for 4x4 up, has features of a shape [N, C, r, r]. Raises: ValueError."""
+        for k, channels in enumerate(self.channels):
+            if tuple(shape[1:]) == (channels, 4 << k, 4 << k):
+                return k
+        raise ValueError(f"no resolution has features [N, C, r, r] of {list(shape)}")

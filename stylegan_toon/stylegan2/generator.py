@@ -44,12 +44,17 @@ class SynthesisBlock(nn.Module):
         self.to_rgb = ToRGB(n_out, w_dim)
 
     def forward(
-        self, x: Tensor, ws: Sequence[Tensor], noise: Sequence[str | Tensor]
+        self, x: Tensor, ws: Sequence[Tensor], noise: Sequence[str | Tensor], shift: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The features and their picture; ws [N, D] and noise are those of the layers, in order."""
+        """The features and their picture; ws [N, D] and noise are those of the layers, in order.
+
+        shift: what is added to the features, before toRGB sees them.
+        """
         if len(ws) == 3:
             x = self.conv0(x, ws[0], noise[0])
         x = self.conv1(x, ws[-2], noise[len(ws) - 2])
+        if shift is not None:
+            x = x + shift.to(x.dtype)
         return x, self.to_rgb(x, ws[-1])
 
 
@@ -75,7 +80,11 @@ class Synthesis(nn.Module):
         self.register_buffer("fir", setup_filter(gain=4), persistent=False)
 
     def forward(
-        self, w_plus: Tensor, noise: str | Sequence[Tensor] = "random", upto: int | None = None
+        self,
+        w_plus: Tensor,
+        noise: str | Sequence[Tensor] = "random",
+        upto: int | None = None,
+        shift: Tensor | None = None,
     ) -> list[Tensor]:
         """All running pictures from 4x4 up: rgbs[k] is [N, 3, 4 * 2^k, 4 * 2^k]; the last is the result.
 
@@ -83,11 +92,17 @@ class Synthesis(nn.Module):
             w_plus: [N, L, D] float32.
             noise: one of NOISE_MODES, or 2 * n_resolutions - 1 tensors [N or 1, 1, r, r].
             upto: run only the first so many resolutions; None means all.
+            shift: [N or 1, C, r, r], added to the features of its resolution (the space F/W+).
+        Raises: ValueError for w_plus, noise or shift of another shape.
         """
-        return [rgb for _, rgb in self.run(w_plus, noise, upto)]
+        return [rgb for _, rgb in self.run(w_plus, noise, upto, shift)]
 
     def run(
-        self, w_plus: Tensor, noise: str | Sequence[Tensor] = "random", upto: int | None = None
+        self,
+        w_plus: Tensor,
+        noise: str | Sequence[Tensor] = "random",
+        upto: int | None = None,
+        shift: Tensor | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """As forward, resolution by resolution: features before toRGB, and the running picture."""
         if w_plus.ndim != 3 or w_plus.shape[1:] != (self.config.n_layers, self.config.w_dim):
@@ -95,13 +110,14 @@ class Synthesis(nn.Module):
             raise ValueError(f"expected w_plus [N, {wanted[0]}, {wanted[1]}], got {list(w_plus.shape)}")
         if isinstance(noise, str) and noise not in NOISE_MODES:
             raise ValueError(f"noise must be one of {', '.join(NOISE_MODES)} or tensors, not {noise!r}")
+        at = None if shift is None else self.config.block_of(shift.shape)
         x = self.const.to(self.compute_dtype).expand(w_plus.shape[0], -1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last)
         picture: Tensor | None = None
         ws, noises = w_plus.unbind(1), [noise] * self.config.n_layers if isinstance(noise, str) else noise
         for k, block in enumerate(self.blocks[:upto]):
             first = max(0, 2 * k - 1)
-            x, rgb = block(x, ws[first : 2 * k + 2], noises[first : 2 * k + 1])
+            x, rgb = block(x, ws[first : 2 * k + 2], noises[first : 2 * k + 1], shift if k == at else None)
             picture = rgb if picture is None else rgb + upfirdn2d(picture, self.fir, up=2, pad=(2, 1))
             yield x, picture
 

@@ -1,8 +1,9 @@
 """Latent files: the codes of faces, with the digest of the generator that draws them.
 
-One file of kind "latent" holds w_plus [N, L, D] float32 and, where noise was optimised, noise.0, noise.1, ...
-[N, 1, r, r], one a noise input. meta has `parent`, the generator's weights_digest; `mapping`, the digest of
-its mapping alone, which children with a frozen mapping share; and `names`, one a row.
+One file of kind "latent" holds w_plus [N, L, D] float32; where noise was optimised, noise.0, noise.1, ...
+[N, 1, r, r], one a noise input; and in the space F/W+ shift [N, C, r, r], of the features of one resolution.
+meta has `parent`, the generator's weights_digest; `mapping`, the digest of its mapping alone, which children
+with a frozen mapping share; and `names`, one a row.
 """
 
 import re
@@ -38,6 +39,7 @@ def save_latents(
     names: Sequence[str],
     noise: Sequence[Tensor] = (),
     meta: Mapping[str, Any] | None = None,
+    shift: Tensor | None = None,
 ) -> None:
     """Write codes of a generator.
 
@@ -47,20 +49,24 @@ def save_latents(
         names: N, for a person.
         noise: nothing, or the maps of every noise input, [N, 1, r, r] each.
         meta: more for the header, JSON values.
+        shift: nothing, or [N, C, r, r].
     Raises: DiskError; NotFiniteError; ValueError if the numbers of rows differ.
     """
-    rows = [len(names), *map(len, noise)]
+    rows = [len(names), *map(len, noise), *([] if shift is None else [len(shift)])]
     if w_plus.ndim != 3 or {*rows} != {len(w_plus)}:
         raise ValueError(
             f"expected w_plus [N, L, D] and N rows of all else, got {list(w_plus.shape)}, {rows}"
         )
     tensors = {"w_plus": w_plus.float()} | {f"noise.{i}": maps.float() for i, maps in enumerate(noise)}
+    tensors |= {} if shift is None else {"shift": shift.float()}
     about = {"parent": weights_digest(generator), "mapping": mapping_digest(generator), "names": [*names]}
     save(path, Checkpoint(KIND, {}, {**(meta or {}), **about}, tensors))
 
 
 def load_latents(path: str | Path) -> tuple[Tensor, dict[str, Any]]:
-    """w_plus [N, L, D] float32, N from 1 up, and meta, of a latent file; the maps of noise are in load_noise.
+    """w_plus [N, L, D] float32, N from 1 up, and meta, of a latent file.
+
+    load_noise and load_shift have the rest.
 
     Whether they are of the generator at hand is for the caller to see: belongs.
     Raises: ModelError, one line, for a file that is missing, broken, of another kind or not as it should be.
@@ -75,7 +81,13 @@ def load_noise(path: str | Path) -> list[Tensor]:
     Raises: ModelError as load_latents.
     """
     tensors = _load(path).tensors
-    return [tensors[f"noise.{i}"].float() for i in range(len(tensors) - 1)]
+    return [tensors[f"noise.{i}"].float() for i in range(len(tensors) - 1 - ("shift" in tensors))]
+
+
+def load_shift(path: str | Path) -> Tensor | None:
+    """The shift [N, C, r, r] of features, where there is one. Raises: ModelError as load_latents."""
+    shift = _load(path).tensors.get("shift")
+    return None if shift is None else shift.float()
 
 
 def belongs(meta: Mapping[str, Any], generator: Checkpoint) -> bool:
@@ -92,18 +104,22 @@ def _load(path: str | Path) -> Checkpoint:
 
 def _problem(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str | None:
     """What is wrong with a latent file, or None."""
-    wanted = {"w_plus", *(f"noise.{i}" for i in range(len(tensors) - 1))}
-    if tensors.keys() != wanted or any(not tensor.is_floating_point() for tensor in tensors.values()):
-        return "its tensors are not w_plus and noise.0, noise.1, ..."
+    count = len(tensors.keys() - {"w_plus", "shift"})
+    wanted = {"w_plus", *(f"noise.{i}" for i in range(count))}
+    if tensors.keys() - {"shift"} != wanted or not all(t.is_floating_point() for t in tensors.values()):
+        return "its tensors are not w_plus, noise.0, noise.1, ... and shift"
     w_plus = tensors["w_plus"]
     if w_plus.ndim != 3 or not w_plus.numel():
         return f"w_plus is {list(w_plus.shape)[:4]}, wanted [N, L, D]"
     if any(
         maps.ndim != 4 or maps.shape[:2] != (len(w_plus), 1)
-        for maps in tensors.values()
-        if maps is not w_plus
+        for name, maps in tensors.items()
+        if name.startswith("noise")
     ):
         return f"its noise is not {len(w_plus)} maps [1, r, r] each"
+    shift = tensors.get("shift")
+    if shift is not None and (shift.ndim != 4 or len(shift) != len(w_plus) or not shift.numel()):
+        return f"its shift is {list(shift.shape)[:5]}, wanted [{len(w_plus)}, C, r, r]"
     names = meta.get("names")
     if not isinstance(names, list) or [*map(type, names)] != [str] * len(w_plus):
         return f"names are not {len(w_plus)} texts"

@@ -22,7 +22,7 @@ from stylegan_toon.stylegan2.files import (
     generator_checkpoint,
 )
 from stylegan_toon.stylegan2.generator import Generator
-from stylegan_toon.stylegan2.latent_files import mapping_digest
+from stylegan_toon.stylegan2.latent_files import mapping_digest, save_latents
 from tests.checkpoint import nvidia_file
 from tests.cli.test_training import STORYBOOK, done, toon
 from tests.stylegan2 import reference
@@ -358,6 +358,39 @@ def test_codes_of_photos_are_drawn_where_the_encoder_knows_their_spread(place, t
         line = said.splitlines()[-1]
         assert got == code and words in line and len(line) <= 200, line
         assert "Traceback" not in said
+
+
+def test_codes_of_photos_come_from_latent_files_with_their_shifts(place, tmp_path):
+    source = load(place / "small.safetensors", "generator")
+    (tmp_path / "codes").mkdir()
+    for name in "ab":
+        w_plus, shift = torch.randn(2, NETWORK.n_layers, 16), torch.randn(2, *NETWORK.shift_shape)
+        file = tmp_path / "codes" / f"{name}.latent.safetensors"
+        save_latents(file, w_plus, source, ["x", "y"], shift=shift)
+    args = ("finetune", "--target", STORYBOOK, "--source", place / "small.safetensors", "--batch", "4", *CPU)
+    done(*args, "--codes", "codes", "--steps", "2", "--photo-codes", "1", "--out", "one", cwd=tmp_path)
+    about = json.loads((tmp_path / "one/run.json").read_text())
+    assert about["method"]["photo_codes"] == 1 and about["codes"] == ["codes"]
+    done(*args, "--steps", "2", "--out", "two", cwd=tmp_path)
+    one, two = (load(tmp_path / out / "last.safetensors", "generator").tensors for out in ("one", "two"))
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+    plan_of = plan(
+        "--source", place / "small.safetensors", "--codes", "codes/a.latent.safetensors", cwd=tmp_path
+    )
+    assert plan_of["method"]["photo_codes"] == 0.75
+    (tmp_path / "empty").mkdir()
+    save_latents(tmp_path / "b.safetensors", w_plus, source, ["x", "y"], shift=shift[:, :1])
+    torch.manual_seed(8)
+    save_latents(tmp_path / "c.safetensors", w_plus, generator_checkpoint(Generator(NETWORK)), ["x", "y"])
+    for codes, code, words in (
+        ("empty", 3, "holds no latent files"),
+        ("b.safetensors", 4, "its shift is of"),
+        ("c.safetensors", 4, "made with another generator"),
+        ("nowhere", 4, "nowhere"),
+    ):
+        got, _, said = toon(*args, "--codes", codes, "--out", "never", cwd=tmp_path)
+        line = said.splitlines()[-1]
+        assert got == code and words in line and len(line) <= 200, line
 
 
 def test_a_style_begins_as_another_of_the_same_source(place, tmp_path):

@@ -134,7 +134,7 @@ def test_an_untouched_child_changes_as_its_source_and_another_learns_to(blended)
     drawing = method.gan.g.synthesis
     while blended and drawing is method.gan.g.synthesis:
         drawing = method.drawing()
-    codes = method.draw_w(4, slice(4)).detach()
+    codes = method.draw_codes(4, slice(4))[0].detach()
     change = method._expressions[0].draw(4, codes)
 
     def loss():
@@ -160,7 +160,7 @@ def test_an_untouched_child_changes_as_its_source_and_another_learns_to(blended)
 def test_half_of_the_steps_draw_edited_faces():
     method = freezesg(structure_layers=0)
     torch.manual_seed(0)
-    codes = method.draw_w(4, slice(4))
+    codes = method.draw_codes(4, slice(4))[0]
     drawn_so = [method.draw_change(codes, 4, slice(4)) is not None for _ in range(400)]
     assert 0.4 < np.mean(drawn_so) < 0.6
     optimizers, seen = method.optimizers(), []

@@ -111,13 +111,42 @@ def test_noise_is_optimised_stays_white_and_is_left_out_where_it_changes_nothing
 
 def test_in_float64_codes_stay_on_a_grid():
     g, wanted, start = made()
-    found = refine(double(g), wanted.double(), start.double(), 5).w_plus
-    assert found.dtype == torch.float64 and torch.equal(found * GRID, (found * GRID).round())
+    found = refine(double(g), wanted.double(), start.double(), 5, space="f/w+")
+    assert found.w_plus.dtype == found.shift.dtype == torch.float64
+    assert torch.equal(found.w_plus * GRID, (found.w_plus * GRID).round())
+    steps = found.shift * GRID**2  # a place on the grid times a deviation on the grid
+    assert torch.equal(steps, steps.round())
+
+
+def test_features_shift_where_codes_do_not_reach():
+    g, wanted, start = made()
+    wanted = wanted.flip(3)  # no picture of this generator
+    codes, both = (refine(g, wanted, start, 40, look, space) for space in ("w+", "f/w+"))
+    assert codes.shift is None and both.shift.shape == (2, *g.config.shift_shape) == (2, 8, 4, 4)
+    assert (off(both, g, wanted) < 0.8 * off(codes, g, wanted)).all()
+    alone = refine(g, wanted[1:], start[1:], 40, look, "f/w+")
+    torch.testing.assert_close(alone.shift, both.shift[1:], atol=1e-3, rtol=1e-3)
+    assert refine(g, wanted, start, 0, look, "f/w+").shift is None
+
+
+def test_a_shift_is_added_to_the_features_of_its_resolution():
+    g, _, start = made()
+    for k, block in enumerate(g.synthesis.blocks):
+        shift = torch.randn(2, 8, 4 << k, 4 << k)
+        hook = block.conv1.register_forward_hook(lambda module, given, x, shift=shift: x + shift)
+        with torch.no_grad():
+            wanted = g.synthesis(start, "none")
+        hook.remove()
+        found = g.synthesis(start, "none", shift=shift)
+        assert all(map(torch.equal, found, wanted))
+        assert not torch.allclose(g.synthesis(start, "none")[-1], found[-1])
+    with pytest.raises(ValueError, match="no resolution has features"):
+        g.synthesis(start, "none", shift=torch.zeros(2, 7, 4, 4))
 
 
 def test_another_space_is_refused():
     g, wanted, start = made()
-    with pytest.raises(ValueError, match=r"w\+, w, not 'z'"):
+    with pytest.raises(ValueError, match=r"f/w\+, w\+, w, not 'z'"):
         refine(g, wanted, start, 1, space="z")
 
 

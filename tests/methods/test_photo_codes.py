@@ -1,6 +1,7 @@
 """Fine-tuning on codes as photos have them: their spread, the share of draws, and the identity kept."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,10 +33,10 @@ def look(x):
     return y / y.norm(dim=1, keepdim=True), []
 
 
-def freezesg(known=None, **settings):
+def freezesg(known=None, codes=None, **settings):
     torch.manual_seed(5)
     made = FreezeConfig(batch=4, r1_every=2, path_weight=0.0, mixing=0.0, ada_p=0.3, **settings)
-    return FreezeSG(made, Generator(NETWORK), Discriminator(NETWORK), known, look)
+    return FreezeSG(made, Generator(NETWORK), Discriminator(NETWORK), known, look, known=codes)
 
 
 def stream(i):
@@ -83,11 +84,67 @@ def test_too_few_codes_and_too_many_directions_are_refused():
 def test_so_many_draws_take_codes_of_photos(share):
     method = freezesg(encoder()[0], photo_codes=share)
     torch.manual_seed(1)
-    draws = [method.draw_w(4, slice(4)) for _ in range(400)]
+    draws = [method.draw_codes(4, slice(4))[0] for _ in range(400)]
     # w of the mapping is the same at every layer, codes of photos are not
     found = np.mean([float((w[:, 0] - w[:, 1]).detach().abs().max()) > 1e-6 for w in draws])
     assert abs(found - share) < 0.08
     assert all(w.shape == (4, NETWORK.n_layers, 8) for w in draws)
+
+
+def photos(n=6):
+    """Codes and shifts of so many photos, each with numbers of its own."""
+    torch.manual_seed(9)
+    return torch.randn(n, NETWORK.n_layers, 8), torch.randn(n, *NETWORK.shift_shape)
+
+
+def test_known_codes_are_drawn_with_the_shifts_that_are_theirs():
+    w_plus, shift = photos()
+    method = freezesg(None, (w_plus, shift), photo_codes=0.5)
+    torch.manual_seed(1)
+    draws = [method.draw_codes(4, slice(4)) for _ in range(200)]
+    of_photos = [draw for draw in draws if draw[1] is not None]
+    assert 70 < len(of_photos) < 130
+    seen = set()
+    for codes, shifts in of_photos:
+        rows = [next(i for i in range(6) if torch.equal(w_plus[i], one)) for one in codes]
+        assert torch.equal(shifts, shift[rows])
+        seen |= {*rows}
+    assert seen == {*range(6)}
+
+
+def test_a_step_on_known_codes_draws_child_and_source_with_the_shifts(monkeypatch):
+    method = freezesg(None, photos(), photo_codes=1.0, identity_weight=1.0)
+    with torch.no_grad():
+        method.source.synthesis.blocks[-1].to_rgb.bias += 1.0
+    draws = []
+
+    def spy(synthesis, w_plus, noise, change, shift=None, upto=None):
+        draws.append((synthesis is method.source.synthesis, w_plus.detach().clone(), shift))
+        return drawn(synthesis, w_plus, noise, change, shift, upto)
+
+    monkeypatch.setattr("stylegan_toon.methods.freezesg.drawn", spy)
+    method.step(stream(0), method.optimizers(), 1)
+    assert [of_source for of_source, *_ in draws] == [
+        False,
+        False,
+        True,
+    ]  # for D; for G, and what G is compared with
+    assert all(shift is not None for *_, shift in draws)
+    assert torch.equal(draws[1][1], draws[2][1]) and torch.equal(draws[1][2], draws[2][2])
+
+
+def test_parts_of_a_batch_of_known_codes_make_the_step_of_the_whole():
+    found, pairs = [], replace(NETWORK, group=2)
+    config = FreezeConfig(batch=4, path_weight=0.0, ada_p=0.3, photo_codes=1.0, identity_weight=1.0)
+    torch.manual_seed(5)
+    whole = FreezeSG(config, Generator(NETWORK), Discriminator(pairs), None, look, known=photos())
+    parts = copy.deepcopy(whole)
+    assert parts.take_parts(2)
+    for method in (whole, parts):
+        torch.manual_seed(2)
+        found.append(method.step(stream(0), method.optimizers(), 1))
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_without_a_share_the_draws_are_what_they_were():
@@ -108,7 +165,7 @@ def both(method, codes):
 def test_identity_of_an_untouched_child_is_kept_and_counts_in_blended_draws_too():
     method = freezesg(encoder()[0], photo_codes=1.0, identity_weight=2.0, structure_layers=0, blend=1)
     torch.manual_seed(3)
-    codes, g = method.draw_w(4, slice(4)), method.gan.g
+    codes, g = method.draw_codes(4, slice(4))[0], method.gan.g
     weight, loss = method.likeness(*both(method, codes), blended=True)["identity"]
     assert weight == 2.0 and abs(loss.item()) < 1e-6
     with torch.no_grad():
@@ -170,7 +227,7 @@ def test_light_and_colours_are_compared_in_blended_draws_or_in_all_where_nothing
     for blend in (0, 1):
         method = FreezeSG(FreezeConfig(batch=4, lowpass_weight=3.0, blend=blend), source, d)
         torch.manual_seed(3)
-        codes, g = method.draw_w(4, slice(4)), method.gan.g
+        codes, g = method.draw_codes(4, slice(4))[0], method.gan.g
         with torch.no_grad():
             g.synthesis.blocks[-1].to_rgb.bias += 0.5
         pair = both(method, codes)
@@ -192,7 +249,7 @@ def test_features_are_compared_in_blended_draws():
 
     method = FreezeSG(FreezeConfig(batch=4, perceptual_weight=3.0, blend=1), source, d, look=maps)
     torch.manual_seed(3)
-    codes, g = method.draw_w(4, slice(4)), method.gan.g
+    codes, g = method.draw_codes(4, slice(4))[0], method.gan.g
     with torch.no_grad():
         g.synthesis.blocks[-1].to_rgb.bias[0] += 0.5
     drew = both(method, codes)

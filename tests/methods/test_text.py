@@ -160,12 +160,12 @@ def test_optimising_moves_codes_to_the_text_within_the_free_layers():
     g, made = generator(), goal()
     w_plus = codes(g, 3)
     count = itertools.count()
-    moved = optimize(g, w_plus, made, 25, [0, 1, 2, 4], tell=lambda: next(count))
+    moved = optimize(g, w_plus, None, made, 25, [0, 1, 2, 4], tell=lambda: next(count))
     assert next(count) == 25 and torch.equal(moved[:, [3, 5, 6, 7]], w_plus[:, [3, 5, 6, 7]])
     assert_nearer_than_by_chance(made, g, w_plus, moved)
-    near = optimize(g, w_plus, goal(step=100.0), 25)
+    near = optimize(g, w_plus, None, goal(step=100.0), 25)
     assert float((near - w_plus).norm()) < 0.2 * float((moved - w_plus).norm())
-    assert torch.equal(optimize(g, w_plus, made, 0), w_plus)
+    assert torch.equal(optimize(g, w_plus, None, made, 0), w_plus)
 
 
 @pytest.mark.parametrize("space", ["s", "w+"])

@@ -22,7 +22,7 @@ from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.edits import Edit, load_edit, save_edit
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
-from stylegan_toon.stylegan2.latent_files import load_latents, save_latents
+from stylegan_toon.stylegan2.latent_files import load_latents, load_shift, save_latents
 from stylegan_toon.stylegan2.latents import mix, truncate
 
 PORTRAIT = Path(__file__).parents[2] / "samples" / "nasa_astronaut.png"
@@ -215,6 +215,52 @@ def test_sefa_writes_edits_and_sliders_that_an_edit_repeats(toon, tmp_path, netw
         assert np.abs(slider[:, column] - wanted).max() < 3  # the file is in float16
     assert (cells(tmp_path / "sefa/coarse+6.png")[1] == slider[0]).all()
     assert np.abs(slider[0, 0].astype(float) - slider[0, 4]).mean() > 2
+
+
+def test_shifted_features_of_a_photo_stay_with_it_through_edits_walks_and_generate(
+    toon, tmp_path, networks, edit
+):
+    torch.manual_seed(4)
+    g, w_plus, shift = networks[0], codes(networks[0], 1, 2), torch.randn(2, *networks[0].config.shift_shape)
+    save_latents(tmp_path / "p.latent.safetensors", w_plus, generator_checkpoint(g), ["a", "b"], shift=shift)
+
+    def wanted(network, w_plus, shift):
+        floats = network.synthesis(w_plus, "none", shift=shift)[-1].detach().clamp(-1, 1)
+        return (floats.permute(0, 2, 3, 1).double().numpy() + 1) * 127.5
+
+    faces = ("--photo", "p.latent.safetensors", "--seeds", "5", "--style", "drawn", "--blend", "0")
+    code, _, err = toon("edit", "x.edit.safetensors", *faces, "--save", "after")
+    assert code == 0, err
+    strips = cells(tmp_path / "out/grid.png")
+    moved = w_plus + 2 * edit.tensors["w_plus"]
+    for k, network in enumerate(networks):
+        assert near(strips[1:, 2 * k], wanted(network, w_plus, shift))
+        assert near(strips[1:, 2 * k + 1], wanted(network, moved, shift))
+    assert near(strips[:1, 0], pixels(g, codes(g, 5)))  # a seed beside them has none
+    kept = load_shift(tmp_path / "after.latent.safetensors")
+    assert torch.equal(kept, torch.cat([torch.zeros_like(shift[:1]), shift]))
+    assert toon("interpolate", "p.latent.safetensors", "--frames", "2", "--save", "w")[0] == 0
+    torch.testing.assert_close(
+        load_shift(tmp_path / "w.latent.safetensors"), torch.stack([shift[0], shift.mean(0), shift[1]])
+    )
+    code, _, err = toon(
+        "generate", "plain", "--latents", "p.latent.safetensors", "--noise", "none", source=None
+    )
+    assert code == 0, err
+    for i in range(2):
+        made = np.asarray(Image.open(tmp_path / f"out/latent{i:04d}.png").convert("RGB"))
+        assert near(made, wanted(g, w_plus, shift)[i])
+    code, _, err = toon("replay", "out/latent0001.png", "--out", "again.png", source=None)
+    assert code == 0, err
+    save_latents(
+        tmp_path / "p.latent.safetensors", w_plus, generator_checkpoint(g), ["a", "b"], shift=shift[:, :1]
+    )
+    for command in (
+        ("edit", "x.edit.safetensors", "--photo", "p.latent.safetensors"),
+        ("interpolate", "p.latent.safetensors"),
+    ):
+        code, _, err = toon(*command)
+        assert code == 4 and "its shift is of" in err and err.count("\n") == 1, err
 
 
 @pytest.mark.parametrize("how", ["mean", "svm"])

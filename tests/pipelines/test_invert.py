@@ -21,7 +21,7 @@ from stylegan_toon.stylegan2.adapters import weights_digest
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
-from stylegan_toon.stylegan2.latent_files import belongs, load_latents, load_noise
+from stylegan_toon.stylegan2.latent_files import belongs, load_latents, load_noise, load_shift
 
 ROOT = Path(__file__).parents[2]
 PORTRAIT = ROOT / "samples" / "nasa_astronaut.png"
@@ -65,12 +65,15 @@ def test_a_photo_becomes_a_code_a_style_and_a_picture(toon, models, tmp_path):
     g, home = load_generator(models / "models" / "plain-32.generator.safetensors"), models / "models"
     assert meta["parent"] == weights_digest(open_model(home / "plain-32.generator.safetensors"))
     assert belongs(meta, open_model(home / "drawn-32.generator.safetensors"))  # it shares the mapping
+    shift = load_shift(tmp_path / "out" / "nasa_astronaut.latent.safetensors")
+    assert shift.shape == (1, *g.config.shift_shape) and shift.abs().max() > 0
     with torch.no_grad():
-        assert same(inversion, g.synthesis(w_plus, "none")[-1])
+        assert same(inversion, g.synthesis(w_plus, "none", shift=shift)[-1])
+        assert not same(inversion, g.synthesis(w_plus, "none")[-1])
     style = tmp_path / "out" / "nasa_astronaut.style.safetensors"
     child = load_generator(style)  # the parent is found among the known models
     with torch.no_grad():
-        assert same(tuned, child.synthesis(w_plus, "none")[-1])
+        assert same(tuned, child.synthesis(w_plus, "none", shift=shift)[-1])
     off = [np.square(made.astype(float) - photo).mean() for made in (inversion, tuned)]
     assert off[1] < off[0]
     about = read(tmp_path / "out" / "nasa_astronaut.png")
@@ -103,7 +106,7 @@ def test_the_dial_goes_from_the_encoder_to_more_steps_and_w_is_one_code(toon, tm
     assert off[1] < 0.9 * off[0]
     latent = f"{SQUARE.stem}.latent.safetensors"
     encoded, meta = load_latents(tmp_path / "0" / latent)
-    assert meta["refine_steps"] == 0 and load_latents(tmp_path / "1" / latent)[1]["refine_steps"] == 50
+    assert meta["refine_steps"] == 0 and load_latents(tmp_path / "1" / latent)[1]["refine_steps"] == 30
     code, *_ = toon(
         "invert", SQUARE, "--aligned", "--source", "plain", "--refine", 0, "--space", "w", "--out", "w"
     )
@@ -140,7 +143,7 @@ def test_noise_is_optimised_where_the_generator_uses_it_and_kept_in_the_file(too
     noise, g = load_noise(file), load_generator(tmp_path / "noisy.safetensors")
     assert [m.shape[2] for m in noise] == [4, 8, 8, 16, 16, 32, 32]
     with torch.no_grad():
-        drawn = g.synthesis(load_latents(file)[0], noise)[-1]
+        drawn = g.synthesis(load_latents(file)[0], noise, shift=load_shift(file))[-1]
     assert same(columns(tmp_path / "out" / f"{SQUARE.stem}.png", 2)[1], drawn)
     assert load_noise(tmp_path / "none" / file.name) == []
 

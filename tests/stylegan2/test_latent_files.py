@@ -10,7 +10,7 @@ from stylegan_toon.errors import ModelError
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
-from stylegan_toon.stylegan2.latent_files import belongs, load_latents, load_noise, save_latents
+from stylegan_toon.stylegan2.latent_files import belongs, load_latents, load_noise, load_shift, save_latents
 
 NETWORK = Config(16, (6, 5, 4), 8, 8, 2)
 
@@ -31,8 +31,14 @@ def test_codes_come_back_to_the_bit(tmp_path):
     assert torch.equal(found, w_plus) and meta["names"] == ["a", "b"] and meta["steps"] == 3
     maps = load_noise(tmp_path / "x")
     assert len(maps) == 5 and all(map(torch.equal, maps, noise))
+    assert load_shift(tmp_path / "x") is None
     save_latents(tmp_path / "y", w_plus, g, ["a", "b"])
     assert load_noise(tmp_path / "y") == []
+    shift = torch.randn(2, 6, 4, 4)
+    save_latents(tmp_path / "z", w_plus, g, ["a", "b"], noise, shift=shift)
+    assert torch.equal(load_shift(tmp_path / "z"), shift) and len(load_noise(tmp_path / "z")) == 5
+    with pytest.raises(ValueError, match="N rows"):
+        save_latents(tmp_path / "z", w_plus, g, ["a", "b"], shift=shift[:1])
 
 
 def test_codes_belong_to_the_generator_its_float16_copy_and_children_with_its_mapping(file):
@@ -60,6 +66,8 @@ def test_codes_belong_to_the_generator_its_float16_copy_and_children_with_its_ma
         (lambda c: c.tensors.update(w_plus=torch.zeros(6, 8)), "[6, 8], wanted [N, L, D]"),
         (lambda c: c.tensors.update(w_plus=torch.zeros(0, 6, 8)), "[0, 6, 8], wanted [N, L, D]"),
         (lambda c: c.tensors.update({"noise.0": torch.zeros(1, 1, 4, 4)}), "2 maps"),
+        (lambda c: c.tensors.update(shift=torch.zeros(1, 6, 4, 4)), "[1, 6, 4, 4], wanted [2, C, r, r]"),
+        (lambda c: c.tensors.update(shift=torch.zeros(2, 6, 4)), "[2, 6, 4], wanted [2, C, r, r]"),
         (lambda c: c.meta.update(names=["a"]), "2 texts"),
         (lambda c: c.meta.update(names=["a", 7]), "2 texts"),
         (lambda c: c.meta.pop("parent"), "no generator"),
@@ -71,7 +79,7 @@ def test_what_is_no_latent_file_is_one_line(file, change, words):
     checkpoint = load(file)
     change(checkpoint)
     save(file, checkpoint)
-    for read in (load_latents, load_noise):
+    for read in (load_latents, load_noise, load_shift):
         with pytest.raises(ModelError) as caught:
             read(file)
         line = str(caught.value)

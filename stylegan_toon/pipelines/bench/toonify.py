@@ -181,10 +181,10 @@ def stages_of(toonifier: Toonifier, files: Sequence[Path], out: Path) -> dict[st
 
     def invert() -> None:
         crops = torch.cat([toonifier.crops(photo, faces) for photo, faces in opened])
-        left["codes"] = toonifier.invert(crops, STEPS[1])
+        left["found"] = toonifier.fit(crops, STEPS[1])
 
     def draw() -> None:
-        left["cartoons"] = toonifier.draw(left["codes"])
+        left["cartoons"] = toonifier.draw(left["found"].w_plus, shift=left["found"].shift)
 
     def enlarge() -> None:
         edges = [side(face.points) for _, faces in opened for face in faces]
