@@ -16,11 +16,14 @@ from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.images import grid, load_image, save_png
 from stylegan_toon.metadata import chunks
+from stylegan_toon.methods.invert import STEPS
 from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.pipelines.evaluate import as_saved, features, parts
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
+
+TOGETHER = 8  # photos refined at a time: more need memory for little speed
 
 
 def measure_blends(
@@ -39,6 +42,7 @@ def measure_blends(
     report: Callable[[str], None] = lambda text: None,
     blend_width: float = 0.0,
     keep: str = "low",
+    refine: int = 1,
 ) -> dict[str, Any]:
     """KID to the style and identity cosine of toonified photos at every K, and a strip of pictures.
 
@@ -50,14 +54,14 @@ def measure_blends(
         exclude: names or patterns left out of photos.
         detector, insightface_root: what finds the faces of shown, as choose_detector.
         blend_width, keep: of every blend, as in stylegan2.blend.Recipe.
+        refine: of the photos' codes, 0 to 3, as toonify_files.
     Returns: JSON values; "photos" is the figure of the photos themselves.
     """
     toonifier = Toonifier(style, source, Recipe(0, blend_width, keep), device, report)
     where, size = toonifier.device, toonifier.source.config.resolution
     real = load_pictures(photos, size, exclude)[:limit]
     wanted = load_pictures(pictures, size)
-    with torch.inference_mode():
-        codes = torch.cat([toonifier.invert(part.to(where)) for part in parts(real, batch)])
+    codes = [toonifier.fit(part.to(where), STEPS[refine]) for part in parts(real, TOGETHER)]
     face = load_mobileface(device=where)
     spaces: dict[str, Callable[[Tensor], Tensor]] = {
         "mobileface": lambda x: face(x)[1],
@@ -84,25 +88,25 @@ def measure_blends(
     n = toonifier.source.config.n_resolutions
     document: dict[str, Any] = {
         "program": __version__, "style": style, "source": source, "resolution": size,
-        "blend_width": blend_width, "keep": keep, "photo_count": len(real), "picture_count": len(wanted),
-        "photos": figure(None), "blends": {},
+        "blend_width": blend_width, "keep": keep, "refine": refine, "photo_count": len(real),
+        "picture_count": len(wanted), "photos": figure(None), "blends": {},
     }  # fmt: skip
     some = [real[:3].float() / 127.5 - 1]
     if shown:
         find = choose_detector(detector, insightface_root, where.type, report)
         some = [largest_face(toonifier, path, find) for path in shown]
     examples = torch.cat(some).to(where)
-    with torch.inference_mode():
-        example_codes = toonifier.invert(examples)
-    columns = [examples, toonifier.draw(example_codes, toonifier.source)]
+    known = toonifier.fit(examples, STEPS[refine])
+    columns = [examples, toonifier.draw(known.w_plus, toonifier.source, known.shift)]
     for k in range(n + 1):
         report(f"{style}: K = {k} of {n}")
         toonifier.set_blend(Recipe(k, blend_width, keep))
-        made = torch.cat([as_saved(toonifier.draw(part)) for part in codes.split(batch)])
+        made = torch.cat([as_saved(toonifier.draw(one.w_plus, shift=one.shift)) for one in codes])
         document["blends"][str(k)] = figure(made)
-        columns.append(toonifier.draw(example_codes))
+        columns.append(toonifier.draw(known.w_plus, shift=known.shift))
     strip = torch.stack([column.cpu() for column in columns], 1).flatten(0, 1)
     about = {"command": "blends", "models": toonifier.files, "blend_width": blend_width, "keep": keep}
+    about |= {"refine": refine}
     save_png(f"{out}.png", grid(strip, len(columns)), chunks(about))
     return document
 
