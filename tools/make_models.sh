@@ -60,8 +60,7 @@ $toon finetune --target "$data/toon_avatars/avataaars128.zip" --source faces --s
     --exclude pretrained/avatar-exclude.txt --structure-layers 2 --seed 5 --ada-p 0.25 --ada-images 30000 \
     --out "$runs/avatar" --steps "${STEPS_AVATAR:-1587}"
 
-# Then each goes on from itself (its last look) with losses that keep colours, expressions and what a face shows: tried one
-# after the other, so a shorter way may well do.
+# Then each goes on from itself (its last look).
 further() { # STYLE FROM TO STEPS SEED OPTION...
     local target=$data/toon_painted/storybook256.zip style_options=(--exclude '*9.jpg' --ada-p 0.3 --ada-images 30000)
     case $1 in
@@ -74,15 +73,25 @@ further() { # STYLE FROM TO STEPS SEED OPTION...
     $toon finetune --target "$target" --source faces --start "$runs/$2" "${style[@]}" "${style_options[@]}" \
         --out "$runs/$3" --steps "$4" --seed "$5" "${@:6}"
 }
-further painted painted painted-2 "${STEPS_PAINTED_2:-600}" 10 --identity 1 --perceptual 2 --expression 1.5 --low-pass 12
-further storybook storybook storybook-2 250 7 --identity 0.6 --expression 1 --low-pass 3
-further storybook storybook-2 storybook-3 750 9 --identity 0.6 --expression 1 --low-pass 12
-further storybook storybook-3 storybook-4 500 12 --identity 0.6 --expression 1 --low-pass 12 --perceptual 2
-further avatar avatar avatar-2 500 6 --expression 2
-further avatar avatar-2 avatar-3 500 8 --expression 3 --low-pass 2
-further avatar avatar-3 avatar-4 600 11 --expression 3 --low-pass 10
+# Last, from the first run of each, on photos' codes with shifted features, as toonify has them: with those the person is
+# there, and the losses that kept likeness at the price of style can be lighter. (What ships saw 385 to 414 of these 602.)
+mkdir -p "$runs/photos" "$runs/codes"
+if [ -z "$(ls "$runs/photos")" ]; then
+    python3 -m zipfile -e "$photos" "$runs/all-photos"
+    (cd "$runs/all-photos" && ls congress/*[02468].webp {lfw,synth}/*[02468]0.webp) \
+        | grep -vxFf pretrained/faces-exclude.txt | while read -r name; do
+        mv "$runs/all-photos/$name" "$runs/photos/${name/\//-}"
+    done
+fi
+$toon invert "$runs/photos" --aligned --refine 1 --out "$runs/codes"
+shifted=(--codes "$runs/codes")
+further painted painted painted-3 400 23 --identity 1 --low-pass 4 "${shifted[@]}"
+further storybook storybook storybook-5 400 21 --identity 0.6 --low-pass 4 "${shifted[@]}"
+further avatar avatar avatar-5 400 22 --low-pass 4 "${shifted[@]}"
+further avatar avatar-5 avatar-6 400 24 --low-pass 6 "${shifted[@]}"
+further avatar avatar-6 avatar-7 400 32 --identity 0.8 --low-pass 8 "${shifted[@]}"
 
 # Of the styles the last look ships, chosen by eye at K = 3.
-for style in painted-2 storybook-4 avatar-4; do
+for style in painted-3 storybook-5 avatar-7; do
     pack --meta blend="${BLEND:-3}" "$runs/$style/last.safetensors" "pretrained/${style%-*}-128.generator.safetensors"
 done
