@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def loads(data: bytes, path: str | Path, kind: str | None = None) -> Checkpoint:
             name: torch.frombuffer(raw["data"], dtype=DTYPES[raw["dtype"]]).reshape(raw["shape"])
             if raw["data"]
             else torch.empty(raw["shape"], dtype=DTYPES[raw["dtype"]])
-            for name, raw in safetensors.deserialize(data)
+            for name, raw in sorted(safetensors.deserialize(data), key=itemgetter(0))  # it shuffles them
         }
         wanted = digest(about["kind"], about["config"], about["meta"], found)
         same = data.startswith(_head(about, found)) and about["digest"] == wanted

@@ -36,7 +36,7 @@ def test_what_is_written_comes_back(tmp_path):
     found = load(file, "generator")
     assert (found.kind, found.meta) == (saved.kind, saved.meta)
     assert found.config == {"channels": [8, 4], "resolution": 8}
-    assert found.tensors.keys() == saved.tensors.keys()
+    assert [*found.tensors] == sorted(saved.tensors)  # in one order, however often it is read
     for name, tensor in saved.tensors.items():
         assert found.tensors[name].dtype == tensor.dtype and torch.equal(found.tensors[name], tensor), name
     found.tensors["weight"].zero_()
