@@ -140,7 +140,10 @@ class Family:
             return truncate(self.source.codes(z), self.source.centre(), PSI if psi is None else psi)
 
     def draw(self, w_plus: Tensor, g: Generator, shift: Tensor | None = None) -> Tensor:
-        """Pictures [N, 3, R, R] on the CPU, drawn one at a time: equal codes, equal bits in any company."""
+        """Pictures [N, 3, R, R] on the CPU, drawn one at a time: equal codes, equal bits in any company.
+
+        w_plus: [N, L, D]. shift: of features, [N, C, r, r], as Codes has it; None is none.
+        """
         shifts = [None] * len(w_plus) if shift is None else shift.split(1)
         with torch.inference_mode():
             drawn = [

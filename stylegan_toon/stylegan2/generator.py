@@ -93,7 +93,7 @@ class Synthesis(nn.Module):
             noise: one of NOISE_MODES, or 2 * n_resolutions - 1 tensors [N or 1, 1, r, r].
             upto: run only the first so many resolutions; None means all.
             shift: [N or 1, C, r, r], added to the features of its resolution (the space F/W+).
-        Raises: ValueError for w_plus, noise or shift of another shape.
+        Raises: ValueError for w_plus or shift of another shape, and for another noise mode.
         """
         return [rgb for _, rgb in self.run(w_plus, noise, upto, shift)]
 
