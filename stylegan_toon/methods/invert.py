@@ -182,7 +182,7 @@ def refine(
 
 
 def tensors(of: Inversion) -> list[Tensor]:
-    """All that an inversion has, [N, ...] each: w_plus, the noise maps, and the shift, if there is one, last."""
+    """All that an inversion has, [N, ...] each: w_plus, the noise maps and, if there is one, the shift."""
     return [of.w_plus, *of.noise, *([] if of.shift is None else [of.shift])]
 
 
