@@ -85,18 +85,18 @@ def load_pictures(
     sources: Sequence[str | Path],
     size: int,
     exclude: Sequence[str] = (),
-    see: Callable[[bytes, Image.Image], None] = lambda data, picture: None,
+    see: Callable[[str, bytes, Image.Image], None] = lambda name, data, picture: None,
 ) -> Tensor:
     """All pictures of the sources, [N, 3, size, size] uint8, as read_pictures orders them.
 
     Args:
         sources, exclude: as read_pictures.
-        see: is shown every file's bytes and the RGB picture in them, before it is brought to size.
+        see: is shown every file's name, bytes and the RGB picture in them, before it is brought to size.
     Raises: as read_pictures.
     """
 
     def make(name: str, data: bytes, picture: Image.Image) -> np.ndarray:
-        see(data, picture)
+        see(name, data, picture)
         return np.asarray(centred(picture, size)).transpose(2, 0, 1)
 
     return torch.from_numpy(np.stack(read_pictures(sources, make, exclude)))

@@ -157,6 +157,14 @@ if TYPE_CHECKING:
     help="Latent files of photos (see invert), which --photo-codes takes instead; again for more.",
 )
 @click.option(
+    "--pairs",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="WEIGHT",
+    help="The picture that is named as a file of --codes is the drawing of that photo; draw it so.",
+)
+@click.option(
     "--blend",
     type=click.IntRange(0),
     default=0,
@@ -238,6 +246,7 @@ def finetune(
         lowpass_weight=options["low_pass"],
         perceptual_weight=options["perceptual"],
         expression_weight=options["expression"],
+        pairs_weight=options["pairs"],
         photo_codes=-1.0 if options["photo_codes"] is None else options["photo_codes"],
         blend=options["blend"],
         train=options["train"],

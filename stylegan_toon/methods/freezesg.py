@@ -12,6 +12,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from stylegan_toon.losses.regularize import l2_sp
 from stylegan_toon.losses.structure import lowpass_loss, structure_loss
 from stylegan_toon.methods.expression import Change, Expressions
 from stylegan_toon.methods.gan import Gan, GanConfig, Places, cut_noise
+from stylegan_toon.methods.invert import gap
 from stylegan_toon.stylegan2.adapters import add_lora, fold, style_parameters
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.encoder import Encoder
@@ -33,10 +35,23 @@ from stylegan_toon.stylegan2.files import outline
 from stylegan_toon.stylegan2.freeze import frozen_d, frozen_g, with_source_mapping
 from stylegan_toon.stylegan2.generator import Generator, Synthesis
 
-Known = tuple[Tensor, Tensor | None]  # codes [N, L, D], and of those of F/W+ the shift [N, C, r, r]
 STRUCTURES = ("rgb", "features")
 TRAIN = ("all", "offsets", "lora")
 Drawn = tuple[list[Tensor], list[Tensor]]  # features and pictures, from the lowest resolution up
+
+
+class Known(NamedTuple):
+    """Codes w_plus [N, L, D] of photos; of those of F/W+ the shift [N, C, r, r]; where drawings of the same
+    faces are known, these [N, 3, R, R] in [-1, 1], and paired [N] bool, which rows have one."""
+
+    w_plus: Tensor
+    shift: Tensor | None = None
+    drawings: Tensor | None = None
+    paired: Tensor | None = None
+
+    def at(self, rows: Places | Tensor, where: torch.device) -> "Known":
+        more = [None if part is None else part[rows].to(where) for part in self[1:]]
+        return Known(self.w_plus[rows].to(where), *more)
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,7 @@ class Config(GanConfig):
     lowpass_weight: of the squared gap to the source's picture at a quarter of the size: light, colours, and
         where they are; of blended draws alone, if there are any.
     perceptual_weight: of the distance of features to the source's picture, of the same draws.
+    pairs_weight: of the gap, as inversion takes it, to the known drawings of photos, in draws of their codes.
     expression_weight: of the expression loss: that edits of expressions change what the child draws, blended
         or not, as they change what the source draws; half of all batches then show edited faces.
     photo_codes: the share of draws that take codes spread as an encoder's codes of photos are, or known
@@ -76,6 +92,7 @@ class Config(GanConfig):
     lowpass_weight: float = 0.0
     perceptual_weight: float = 0.0
     expression_weight: float = 0.0  # nor is this: in the papers nothing but noise tells a child's moods
+    pairs_weight: float = 0.0  # not of the papers, which have no pairs
     photo_codes: float = 0.0  # not of the papers: a cartoon is drawn from them, and random w are wilder
     blend: int = 0  # not of the papers, which blend what was never trained so
     train: str = "all"
@@ -102,10 +119,12 @@ class FreezeSG(nn.Module):
     ):
         """Args:
             encoder: of source, which knows the spread of photos' codes; only photo_codes needs it.
-            look: tells identity and features; only identity_weight and perceptual_weight need it.
+            look: tells identity and features; identity_weight and perceptual_weight need it, and
+                pairs_weight, which goes by pixels alone without.
             start: what the child begins as, of source's shape and with its mapping; None is source itself.
             expressions: edits of the source's codes; only expression_weight needs them.
-            known: codes of photos, which photo_codes then takes instead of the encoder's spread.
+            known: codes of photos, which photo_codes then takes instead of the encoder's spread; only
+                pairs_weight needs drawings of them.
         Raises: ValueError where source lacks the resolutions, nothing is left to train, or one of these is
             missing.
         """
@@ -134,6 +153,8 @@ class FreezeSG(nn.Module):
         spread = known or (encoder and encoder.config.spread)
         if config.photo_codes and not (spread and config.freeze_mapping):
             raise ValueError("photo codes need a frozen mapping and an encoder that knows their spread")
+        if config.pairs_weight and not (config.photo_codes and known and known.drawings is not None):
+            raise ValueError("pairs need codes of photos with known drawings, and a share of photo codes")
         if (config.identity_weight or config.perceptual_weight) and not look:
             raise ValueError("the identity and perceptual losses need a network that knows faces")
         if config.expression_weight and not (expressions and config.freeze_mapping):
@@ -197,15 +218,11 @@ class FreezeSG(nn.Module):
         """Codes at some places of n, as Gan.draw_w, or by a coin those of photos."""
         share, encoder = self.config.photo_codes, self._given[0]
         if not share or float(torch.rand([])) >= share:
-            return self.gan.draw_w(n, at), None
+            return Known(self.gan.draw_w(n, at))
         if self._known:
-            chosen = torch.randint(len(self._known[0]), [n])[at]
-            w_plus, shift = (None if part is None else part[chosen] for part in self._known)
-            assert w_plus is not None
-            device = self.gan.g.w_mean.device
-            return w_plus.to(device), None if shift is None else shift.to(device)
+            return self._known.at(torch.randint(len(self._known.w_plus), [n])[at], self.gan.g.w_mean.device)
         assert encoder
-        return encoder.draw(n)[at], None
+        return Known(encoder.draw(n)[at])
 
     def draw_change(self, w_plus: Tensor, n: int, at: Places) -> Change | None:
         """By a coin, if expressions count: an edit of each face at some places of n, of codes w_plus."""
@@ -219,13 +236,13 @@ class FreezeSG(nn.Module):
         mine = gan.mine(n)
         real = batch["cartoon"][mine]
         with torch.no_grad():
-            codes, shift = self.draw_codes(n, mine)
-            change, drawing = self.draw_change(codes, n, mine), self.drawing()
-            fake = drawn(drawing, codes, gan.draw_noise(n, mine), change, shift)[1][-1]
+            codes = self.draw_codes(n, mine)
+            change, drawing = self.draw_change(codes.w_plus, n, mine), self.drawing()
+            fake = drawn(drawing, codes.w_plus, gan.draw_noise(n, mine), change, codes.shift)[1][-1]
         losses = gan.step_d(real, fake, opt["d"], i)
 
-        (w_plus, shifts), drawing = self.draw_codes(n, mine), self.drawing()
-        change = self.draw_change(w_plus, n, mine)
+        faces, drawing = self.draw_codes(n, mine), self.drawing()
+        change = self.draw_change(faces.w_plus, n, mine)
         noises, views = gan.draw_noise(n, mine), gan.draw_views(n, mine)
         blended = drawing is not gan.g.synthesis
         compared = self._upto and (not blended or self._finished)
@@ -233,7 +250,7 @@ class FreezeSG(nn.Module):
         def adversarial_and_likeness(codes: Tensor, at: Places) -> tuple[Tensor, dict[str, Tensor]]:
             noise = cut_noise(noises, at)
             here = change[at] if change else None
-            shift = None if shifts is None else shifts[at]
+            _, shift, drawings, paired = faces.at(at, codes.device)
             made = drawn(drawing, codes, noise, here, shift)
             loss = gan.loss_g(made[1][-1], real[at], i, [view[at] for view in views])
             figures = {"g": loss}
@@ -247,6 +264,8 @@ class FreezeSG(nn.Module):
             if here:
                 after = made[1][-1], wanted[1][-1]
                 terms["expression"] = self.expression(codes, noise, drawing, after, here, shift)
+            if drawings is not None and paired is not None and not here:
+                terms["pairs"] = self.config.pairs_weight, self.pairs(made[1][-1], drawings, paired)
             if self.config.l2sp_weight:
                 own = fold(dict(gan.g.named_parameters()))
                 trained = {name: p for name, p in own.items() if p.requires_grad}
@@ -257,7 +276,7 @@ class FreezeSG(nn.Module):
                 loss = loss + weight * term
             return loss, figures
 
-        losses |= gan.step_g(w_plus, adversarial_and_likeness, opt["g"])
+        losses |= gan.step_g(faces.w_plus, adversarial_and_likeness, opt["g"])
         losses |= gan.step_path(opt["g"], i)
         gan.average(i)
         return losses
@@ -297,6 +316,13 @@ class FreezeSG(nn.Module):
             loss = correspondence_loss(features, source_features, self._group)
             terms["cdc"] = config.cdc_weight, loss
         return terms
+
+    def pairs(self, made: Tensor, drawings: Tensor, paired: Tensor) -> Tensor:
+        """The mean gap of pictures [N, 3, R, R] to the drawings of the same faces, 0 where none is known."""
+        look = self._given[1]
+        with torch.no_grad():
+            known = look(drawings) if look else None
+        return (gap(made.float(), drawings, look, known) * paired).mean()
 
     def expression(
         self,

@@ -162,9 +162,10 @@ def _together(parts: Sequence[Codes]) -> Tensor | None:
     return torch.cat([none.repeat(len(p.names), 1, 1, 1) if p.shift is None else p.shift for p in parts])
 
 
-def read_codes(given: Sequence[str], g: Generator) -> tuple[Tensor, Tensor | None] | None:
+def read_codes(given: Sequence[str], g: Generator) -> Codes | None:
     """All codes, with their shifts, of latent files and folders of them, made with g; None of none.
 
+    Their names are those of the files, without the ending.
     Raises: ModelError for a file of another generator or that is none; InputError for a folder without any.
     """
     own, parts = generator_checkpoint(g), []
@@ -176,8 +177,12 @@ def read_codes(given: Sequence[str], g: Generator) -> tuple[Tensor, Tensor | Non
             if not belongs(load_latents(file)[1], own):
                 raise ModelError(f"{shown(file)} was made with another generator; name one of the source's")
             w_plus = read_latents(file, g)[1]
-            parts.append(Codes([file.stem] * len(w_plus), w_plus, shift=read_shift(file, g)))
-    return (torch.cat([part.w_plus for part in parts]), _together(parts)) if parts else None
+            stem = file.name.removesuffix(".safetensors").removesuffix(".latent")
+            parts.append(Codes([stem] * len(w_plus), w_plus, shift=read_shift(file, g)))
+    if not parts:
+        return None
+    names, w_plus = [name for part in parts for name in part.names], torch.cat([p.w_plus for p in parts])
+    return Codes(names, w_plus, shift=_together(parts))
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -21,8 +21,8 @@ from stylegan_toon.features.clip import load_clip
 from stylegan_toon.features.look import load_look
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.expression import Expressions
-from stylegan_toon.methods.freezesg import Config, FreezeSG
-from stylegan_toon.pipelines.codes import read_codes
+from stylegan_toon.methods.freezesg import Config, FreezeSG, Known
+from stylegan_toon.pipelines.codes import Codes, read_codes
 from stylegan_toon.pipelines.copies import find_copies
 from stylegan_toon.pipelines.events import Events
 from stylegan_toon.pipelines.judge import kid_judge
@@ -35,6 +35,7 @@ from stylegan_toon.pipelines.models import (
     parent_name,
 )
 from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, open_networks
+from stylegan_toon.pipelines.own import origin
 from stylegan_toon.pipelines.report import in_words, write_report
 from stylegan_toon.pipelines.targets import Target
 from stylegan_toon.stylegan2.adapters import fold, style_checkpoint
@@ -79,6 +80,7 @@ class Task:
     start: a child of source, named alike, that the new one begins as, with its discriminator.
     encoder: what tells how photos' codes are spread; None means the source's own.
     codes: latent files, and folders of them, of photos, for photo_codes instead of the encoder's spread.
+        Where pairs count, the picture of target that bears a file's name is that photo's drawing.
     edits: the directions, of source, whose effect the expression loss keeps; none means EXPRESSIONS.
     """
 
@@ -166,9 +168,11 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
                 f"{shown(start, 50)} is no child of {shown(source, 50)}: it has another shape or mapping; "
                 "name the source it came from"
             )
-    pictures = look_at(task.target.path, g.config.resolution, method.batch, task.exclude, report)
+    pictures, names = look_at(task.target.path, g.config.resolution, method.batch, task.exclude, report)
     method = fitted(_counted(method, g), g, where)
     codes = read_codes(task.codes, g)
+    if method.pairs_weight and not codes:
+        raise UsageError("--pairs needs the codes of the photos that were drawn; give --codes FOLDER")
     encoder: Encoder | None = None
     if codes is None:
         encoder, method = _photo_codes(method, source, g, task.encoder)
@@ -176,16 +180,41 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
         method = replace(method, photo_codes=PHOTO_CODES)
     look = (
         load_look(g.config.resolution, where)[0]
-        if method.identity_weight or method.perceptual_weight
+        if method.identity_weight or method.perceptual_weight or method.pairs_weight
         else None
     )
     try:
         moods = _expressions(_named(task, method), g, where)
-        module = FreezeSG(method, g, d, encoder and encoder.to(where), look, begun, moods, codes).to(where)
+        drawn = names if method.pairs_weight else []
+        known = _known(codes, pictures, drawn, task.target, report) if codes else None
+        module = FreezeSG(method, g, d, encoder and encoder.to(where), look, begun, moods, known).to(where)
     except ValueError as error:
         raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
     module.source.to(where)
     return _Opened(module, pictures, seen, where, source, parent)
+
+
+def _known(
+    codes: Codes, pictures: Tensor, names: Sequence[str], target: Target, report: Callable[[str], None]
+) -> Known:
+    """The codes, each with the picture that bears its name as its drawing; names: of pictures, or none.
+
+    Raises: InputError if there are names, and no code bears one.
+    """
+    before = origin(target.path)
+    place = {Path(before.get(name, name)).stem: i for i, name in reversed([*enumerate(names)])}
+    rows = [place.get(name, -1) for name in codes.names]
+    if not names:
+        return Known(codes.w_plus, codes.shift)
+    if not (count := sum(row >= 0 for row in rows)):
+        raise InputError(
+            f"no picture of {target.name} bears the name of a code ({shown(codes.names[0], 30)}); "
+            "name photos as their drawings, then invert them"
+        )
+    report(f"{count} of {len(rows)} codes have a drawing in {target.name}")
+    paired = torch.tensor(rows) >= 0
+    drawings = pictures[torch.tensor(rows).clamp(min=0)].float() / 127.5 - 1
+    return Known(codes.w_plus, codes.shift, drawings, paired)
 
 
 def _counted(method: Config, g: Generator) -> Config:
@@ -198,16 +227,18 @@ def _counted(method: Config, g: Generator) -> Config:
 
 def look_at(
     folder: Path, size: int, batch: int, exclude: Sequence[str], report: Callable[[str], None]
-) -> Tensor:
-    """The pictures of folder, [N, 3, size, size] uint8, with a line for whatever about them is unusual.
+) -> tuple[Tensor, list[str]]:
+    """The pictures of folder, [N, 3, size, size] uint8, and their names; a line for whatever is unusual.
 
     Raises: InputError, also if there are several and all are alike.
     """
     edges: list[int] = []
+    names: list[str] = []
     transparent = 0
 
-    def see(data: bytes, picture: Image.Image) -> None:
+    def see(name: str, data: bytes, picture: Image.Image) -> None:
         nonlocal transparent
+        names.append(name)
         edges.append(min(picture.size))
         transparent += is_transparent(data)
 
@@ -228,7 +259,7 @@ def look_at(
     ):
         if count:
             report(f"{shown(folder, 40)}: {count} of {n} pictures: {text}")
-    return pictures
+    return pictures, sorted(names)  # the order that they are in
 
 
 def plan_finetuning(

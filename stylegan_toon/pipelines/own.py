@@ -18,6 +18,16 @@ PACK = "pictures.zip"
 NEAR = 8  # of 255 bits; among 300 flat avatars 2 to 4 are as near as that, at prepare's 12 up to 8
 
 
+def origin(pack: Path) -> dict[str, str]:
+    """What each picture of a ZIP that prepare made was called before; nothing of any other file or folder."""
+    try:
+        with zipfile.ZipFile(pack) as opened:
+            kept = json.loads(opened.read("manifest.json"))["pictures"]
+        return {str(entry["file"]): str(entry["member"]) for entry in kept}
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return {}
+
+
 class Gathered(NamedTuple):
     """path: where the pictures are read; said: a line about them; resolutions: of the source, from 4x4 up."""
 

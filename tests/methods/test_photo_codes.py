@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from stylegan_toon.losses.latent import part_weights
 from stylegan_toon.losses.perceptual import unit_maps
 from stylegan_toon.methods.freezesg import Config as FreezeConfig
-from stylegan_toon.methods.freezesg import FreezeSG, drawn
+from stylegan_toon.methods.freezesg import FreezeSG, Known, drawn
+from stylegan_toon.methods.invert import PARTS, SQUARE
 from stylegan_toon.stylegan2 import encoder as encoder_net
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
@@ -30,10 +32,10 @@ def encoder(spread=6):
 def look(x):
     """Who a picture shows, as a stand-in that has a gradient: its mean colours, of length 1."""
     y = x.mean((2, 3)) + torch.tensor([1.0, 0.5, 0.25])
-    return y / y.norm(dim=1, keepdim=True), []
+    return y / y.norm(dim=1, keepdim=True), [0 * x]
 
 
-def freezesg(known=None, codes=None, **settings):
+def freezesg(known=None, codes=None, look=look, **settings):
     torch.manual_seed(5)
     made = FreezeConfig(batch=4, r1_every=2, path_weight=0.0, mixing=0.0, ada_p=0.3, **settings)
     return FreezeSG(made, Generator(NETWORK), Discriminator(NETWORK), known, look, known=codes)
@@ -91,21 +93,26 @@ def test_so_many_draws_take_codes_of_photos(share):
     assert all(w.shape == (4, NETWORK.n_layers, 8) for w in draws)
 
 
-def photos(n=6):
-    """Codes and shifts of so many photos, each with numbers of its own."""
+def photos(n=6, drawn_too=False):
+    """Codes and shifts of so many photos, each with numbers of its own; drawings of all but the last."""
     torch.manual_seed(9)
-    return torch.randn(n, NETWORK.n_layers, 8), torch.randn(n, *NETWORK.shift_shape)
+    codes = torch.randn(n, NETWORK.n_layers, 8), torch.randn(n, *NETWORK.shift_shape)
+    return (
+        Known(*codes, torch.rand(n, 3, 16, 16) * 2 - 1, torch.arange(n) < n - 1)
+        if drawn_too
+        else Known(*codes)
+    )
 
 
 def test_known_codes_are_drawn_with_the_shifts_that_are_theirs():
-    w_plus, shift = photos()
-    method = freezesg(None, (w_plus, shift), photo_codes=0.5)
+    w_plus, shift, *_ = photos()
+    method = freezesg(None, Known(w_plus, shift), photo_codes=0.5)
     torch.manual_seed(1)
     draws = [method.draw_codes(4, slice(4)) for _ in range(200)]
     of_photos = [draw for draw in draws if draw[1] is not None]
     assert 70 < len(of_photos) < 130
     seen = set()
-    for codes, shifts in of_photos:
+    for codes, shifts, *_ in of_photos:
         rows = [next(i for i in range(6) if torch.equal(w_plus[i], one)) for one in codes]
         assert torch.equal(shifts, shift[rows])
         seen |= {*rows}
@@ -133,11 +140,16 @@ def test_a_step_on_known_codes_draws_child_and_source_with_the_shifts(monkeypatc
     assert torch.equal(draws[1][1], draws[2][1]) and torch.equal(draws[1][2], draws[2][2])
 
 
-def test_parts_of_a_batch_of_known_codes_make_the_step_of_the_whole():
-    found, pairs = [], replace(NETWORK, group=2)
-    config = FreezeConfig(batch=4, path_weight=0.0, ada_p=0.3, photo_codes=1.0, identity_weight=1.0)
+@pytest.mark.parametrize("pairs", [0.0, 2.0])
+def test_parts_of_a_batch_of_known_codes_make_the_step_of_the_whole(pairs):
+    found, twos = [], replace(NETWORK, group=2)
+    config = FreezeConfig(
+        batch=4, path_weight=0.0, ada_p=0.3, photo_codes=1.0, identity_weight=1.0, pairs_weight=pairs
+    )
     torch.manual_seed(5)
-    whole = FreezeSG(config, Generator(NETWORK), Discriminator(pairs), None, look, known=photos())
+    whole = FreezeSG(
+        config, Generator(NETWORK), Discriminator(twos), None, look, known=photos(drawn_too=bool(pairs))
+    )
     parts = copy.deepcopy(whole)
     assert parts.take_parts(2)
     for method in (whole, parts):
@@ -145,6 +157,47 @@ def test_parts_of_a_batch_of_known_codes_make_the_step_of_the_whole():
         found.append(method.step(stream(0), method.optimizers(), 1))
     for name, value in found[0].items():
         torch.testing.assert_close(found[1][name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_drawings_come_with_their_codes_and_those_that_are_none_do_not_count():
+    known = photos(drawn_too=True)
+    method = freezesg(None, known, photo_codes=1.0, pairs_weight=1.0, look=None)
+    torch.manual_seed(1)
+    for _ in range(20):
+        faces = method.draw_codes(4, slice(4))
+        rows = [next(i for i in range(6) if torch.equal(known.w_plus[i], one)) for one in faces.w_plus]
+        assert torch.equal(faces.drawings, known.drawings[rows])
+        assert faces.paired.tolist() == [row < 5 for row in rows]
+    drawings, paired = known.drawings[2:], known.paired[2:]
+    assert method.pairs(drawings.clone(), drawings, paired) == 0
+    made = drawings.clone()
+    made[3] += 0.5  # the one that has no drawing
+    assert method.pairs(made, drawings, paired) == 0
+    made[0] += 0.5  # all places and sizes by as much, so whatever counts more is of no weight but by its mean
+    plain = part_weights(16, PARTS).mean().float() * 0.5 + SQUARE * 0.25
+    torch.testing.assert_close(method.pairs(made, drawings, paired), plain / 4, atol=1e-6, rtol=1e-5)
+
+
+def test_a_child_learns_the_drawings_of_known_codes():
+    def gap_after(weight):
+        known = photos(drawn_too=True)._replace(drawings=torch.full([6, 3, 16, 16], 0.7))
+        settings = {"photo_codes": 1.0, "pairs_weight": weight, "structure_layers": 0}
+        method = freezesg(None, known, **settings)
+        opt = method.optimizers()
+        torch.manual_seed(4)
+        for i in range(60):
+            method.step(stream(i), opt, i)
+        with torch.no_grad():
+            made = method.gan.g.synthesis(known.w_plus[:5], "none", shift=known.shift[:5])[-1]
+        return float((made - known.drawings[:5]).abs().mean())
+
+    assert gap_after(10.0) < 0.75 * gap_after(0.0)
+
+
+def test_pairs_without_drawings_or_a_share_of_codes_are_refused():
+    for known, share in ((photos(), 1.0), (photos(drawn_too=True), 0.0), (None, 0.0)):
+        with pytest.raises(ValueError, match="pairs need codes"):
+            freezesg(encoder()[0], known, photo_codes=share, pairs_weight=1.0)
 
 
 def test_without_a_share_the_draws_are_what_they_were():

@@ -1,0 +1,56 @@
+"""finetune --pairs as a person types it: drawings of known photos, found by their names."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stylegan_toon.checkpoint.format import load
+from stylegan_toon.stylegan2.latent_files import save_latents
+from tests.cli.test_finetune import CPU, NETWORK, write
+from tests.cli.test_training import done, toon
+
+
+@pytest.fixture
+def given(tmp_path):
+    """A source of 32 px, drawings a to d, and codes b, c and z, of which the last has no drawing."""
+    torch.manual_seed(2)
+    write(tmp_path / "small.safetensors", NETWORK)
+    for folder in ("drawings", "codes"):
+        (tmp_path / folder).mkdir()
+    for seed, name in enumerate("abcd"):
+        noise = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "drawings" / f"{name}.png")
+    source = load(tmp_path / "small.safetensors", "generator")
+    for name in "bcz":
+        shift = torch.randn(1, *NETWORK.shift_shape)
+        save_latents(tmp_path / "codes" / f"{name}.latent.safetensors", torch.randn(1, NETWORK.n_layers, 16),
+                     source, ["photo"], shift=shift)  # fmt: skip
+    return ("finetune", "--target", "drawings", "--source", "small.safetensors", "--batch", "4", *CPU)
+
+
+def test_a_drawing_belongs_to_the_code_that_bears_its_name(given, tmp_path):
+    codes = ("--codes", "codes", "--photo-codes", "1", "--steps", "2")
+    code, _, said = toon(*given, *codes, "--pairs", "2", "--out", "one", cwd=tmp_path)
+    assert code == 0 and "2 of 3 codes have a drawing in drawings" in said, said
+    assert json.loads((tmp_path / "one/run.json").read_text())["method"]["pairs_weight"] == 2
+    logged = [json.loads(line) for line in (tmp_path / "one/log.jsonl").read_text().splitlines()]
+    assert [entry["g/pairs"] > 0 for entry in logged if "g" in entry][:1] == [True]
+    done(*given, *codes, "--out", "two", cwd=tmp_path)
+    one, two = (load(tmp_path / out / "last.safetensors", "generator").tensors for out in ("one", "two"))
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+
+
+def test_pairs_that_cannot_be_found_are_refused(given, tmp_path):
+    for options, code, words in (
+        ((), 2, "give --codes FOLDER"),
+        (("--codes", "codes/z.latent.safetensors"), 3, "no picture of drawings bears the name of a code (z)"),
+        (("--codes", "codes", "--photo-codes", "0"), 2, "a share of photo codes"),
+        (("--codes", "codes", "--freeze-g", "1"), 2, "frozen mapping"),
+    ):
+        got, _, said = toon(*given, "--pairs", "1", *options, "--out", "never", cwd=tmp_path)
+        line = said.splitlines()[-1]
+        assert got == code and words in line and len(line) <= 200, line
+    assert not (tmp_path / "never").exists() or not any((tmp_path / "never").glob("*.safetensors"))
