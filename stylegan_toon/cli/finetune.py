@@ -157,12 +157,26 @@ if TYPE_CHECKING:
     help="Latent files of photos (see invert), which --photo-codes takes instead; again for more.",
 )
 @click.option(
+    "--adversarial",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    metavar="WEIGHT",
+    help="What the discriminator says; 0 leaves it out, which is quick, and enough with good --pairs.",
+)
+@click.option(
     "--pairs",
     type=click.FloatRange(0),
     default=0.0,
     show_default=True,
     metavar="WEIGHT",
     help="The picture that is named as a file of --codes is the drawing of that photo; draw it so.",
+)
+@click.option(
+    "--drawings",
+    type=click.Path(),
+    metavar="FOLDER|ZIP",
+    help="Where --pairs finds them, squares cut as the photos were. Default: the target's pictures.",
 )
 @click.option(
     "--blend",
@@ -224,6 +238,8 @@ def finetune(
         )
     if given and given["freezeG"] > 0 and given["freezeStyle"] > 0:
         common.report("freezeStyle changes nothing beside freezeG, which freezes the mapping")
+    if options["drawings"] and not (options["pairs"] and options["codes"]):
+        raise UsageError("--drawings is what --pairs goes by; give --pairs 10 and --codes FOLDER as well")
     if options["edits"] and not options["expression"]:
         raise UsageError("--edit is what --expression goes by; give --expression 1 as well")
     from stylegan_toon.methods.freezesg import Config
@@ -246,6 +262,7 @@ def finetune(
         lowpass_weight=options["low_pass"],
         perceptual_weight=options["perceptual"],
         expression_weight=options["expression"],
+        adversarial_weight=options["adversarial"],
         pairs_weight=options["pairs"],
         photo_codes=-1.0 if options["photo_codes"] is None else options["photo_codes"],
         blend=options["blend"],
@@ -253,7 +270,10 @@ def finetune(
         rank=options["rank"],
     )
     run = make_run(common, out, options)
-    named = {name: options[name] for name in ("start", "encoder", "codes", "edits", "exclude", "mirror")}
+    named = {
+        name: options[name]
+        for name in ("start", "encoder", "codes", "drawings", "edits", "exclude", "mirror")
+    }
     task = Task(target, source, device=common.device, **named)
     if dry_run:
         plan = plan_finetuning(task, run, method, common.report)

@@ -68,6 +68,7 @@ class Config(GanConfig):
     lowpass_weight: of the squared gap to the source's picture at a quarter of the size: light, colours, and
         where they are; of blended draws alone, if there are any.
     perceptual_weight: of the distance of features to the source's picture, of the same draws.
+    adversarial_weight: of what the discriminator says; with 0 there is none, and no step of it.
     pairs_weight: of the gap, as inversion takes it, to the known drawings of photos, in draws of their codes.
     expression_weight: of the expression loss: that edits of expressions change what the child draws, blended
         or not, as they change what the source draws; half of all batches then show edited faces.
@@ -92,6 +93,7 @@ class Config(GanConfig):
     lowpass_weight: float = 0.0
     perceptual_weight: float = 0.0
     expression_weight: float = 0.0  # nor is this: in the papers nothing but noise tells a child's moods
+    adversarial_weight: float = 1.0
     pairs_weight: float = 0.0  # not of the papers, which have no pairs
     photo_codes: float = 0.0  # not of the papers: a cartoon is drawn from them, and random w are wilder
     blend: int = 0  # not of the papers, which blend what was never trained so
@@ -155,6 +157,8 @@ class FreezeSG(nn.Module):
             raise ValueError("photo codes need a frozen mapping and an encoder that knows their spread")
         if config.pairs_weight and not (config.photo_codes and known and known.drawings is not None):
             raise ValueError("pairs need codes of photos with known drawings, and a share of photo codes")
+        if not config.adversarial_weight and not (config.pairs_weight and config.photo_codes == 1):
+            raise ValueError("without an adversarial loss it takes pairs, and photo codes in all draws")
         if (config.identity_weight or config.perceptual_weight) and not look:
             raise ValueError("the identity and perceptual losses need a network that knows faces")
         if config.expression_weight and not (expressions and config.freeze_mapping):
@@ -197,6 +201,8 @@ class FreezeSG(nn.Module):
         out = self.gan.optimizers(self._frozen)
         for group in out["g"].param_groups if self.config.train != "all" else ():
             group["lr"] *= self.config.style_lr
+        for group in out["g"].param_groups if not self.config.adversarial_weight else ():
+            group["betas"] = (0.9, group["betas"][1])  # there is no game that momentum could upset
         return out
 
     def take_parts(self, parts: int) -> bool:
@@ -235,11 +241,14 @@ class FreezeSG(nn.Module):
         gan, n = self.gan, len(batch["cartoon"])
         mine = gan.mine(n)
         real = batch["cartoon"][mine]
-        with torch.no_grad():
-            codes = self.draw_codes(n, mine)
-            change, drawing = self.draw_change(codes.w_plus, n, mine), self.drawing()
-            fake = drawn(drawing, codes.w_plus, gan.draw_noise(n, mine), change, codes.shift)[1][-1]
-        losses = gan.step_d(real, fake, opt["d"], i)
+        adversarial = self.config.adversarial_weight
+        losses: dict[str, Tensor] = {}
+        if adversarial:
+            with torch.no_grad():
+                codes = self.draw_codes(n, mine)
+                change, drawing = self.draw_change(codes.w_plus, n, mine), self.drawing()
+                fake = drawn(drawing, codes.w_plus, gan.draw_noise(n, mine), change, codes.shift)[1][-1]
+            losses = gan.step_d(real, fake, opt["d"], i)
 
         faces, drawing = self.draw_codes(n, mine), self.drawing()
         change = self.draw_change(faces.w_plus, n, mine)
@@ -252,9 +261,11 @@ class FreezeSG(nn.Module):
             here = change[at] if change else None
             _, shift, drawings, paired = faces.at(at, codes.device)
             made = drawn(drawing, codes, noise, here, shift)
-            loss = gan.loss_g(made[1][-1], real[at], i, [view[at] for view in views])
-            figures = {"g": loss}
+            loss, figures = codes.new_zeros([]), dict[str, Tensor]()
             terms: dict[str, tuple[float, Tensor]] = {}
+            if adversarial:
+                said = gan.loss_g(made[1][-1], real[at], i, [view[at] for view in views])
+                loss, figures["g"] = said if adversarial == 1 else adversarial * said, said
             if compared or here:
                 with torch.no_grad():
                     upto = None if here else self._upto

@@ -80,7 +80,8 @@ class Task:
     start: a child of source, named alike, that the new one begins as, with its discriminator.
     encoder: what tells how photos' codes are spread; None means the source's own.
     codes: latent files, and folders of them, of photos, for photo_codes instead of the encoder's spread.
-        Where pairs count, the picture of target that bears a file's name is that photo's drawing.
+        Where pairs count, the picture that bears a file's name is that photo's drawing.
+    drawings: a folder or archive of squares, where these are looked for; None means target.
     edits: the directions, of source, whose effect the expression loss keeps; none means EXPRESSIONS.
     """
 
@@ -89,6 +90,7 @@ class Task:
     start: str | None = None
     encoder: str | None = None
     codes: Sequence[str] = ()
+    drawings: str | None = None
     edits: Sequence[str] = ()
     exclude: Sequence[str] = ()
     mirror: bool = True
@@ -168,7 +170,7 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
                 f"{shown(start, 50)} is no child of {shown(source, 50)}: it has another shape or mapping; "
                 "name the source it came from"
             )
-    pictures, names = look_at(task.target.path, g.config.resolution, method.batch, task.exclude, report)
+    pictures = look_at(task.target.path, g.config.resolution, method.batch, task.exclude, report)
     method = fitted(_counted(method, g), g, where)
     codes = read_codes(task.codes, g)
     if method.pairs_weight and not codes:
@@ -177,7 +179,7 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     if codes is None:
         encoder, method = _photo_codes(method, source, g, task.encoder)
     elif method.photo_codes < 0:
-        method = replace(method, photo_codes=PHOTO_CODES)
+        method = replace(method, photo_codes=PHOTO_CODES if method.adversarial_weight else 1.0)
     look = (
         load_look(g.config.resolution, where)[0]
         if method.identity_weight or method.perceptual_weight or method.pairs_weight
@@ -185,8 +187,10 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     )
     try:
         moods = _expressions(_named(task, method), g, where)
-        drawn = names if method.pairs_weight else []
-        known = _known(codes, pictures, drawn, task.target, report) if codes else None
+        known = Known(codes.w_plus, codes.shift) if codes else None
+        if codes and method.pairs_weight:
+            drawings = Path(task.drawings) if task.drawings else task.target.path
+            known = _paired(codes, drawings, g.config.resolution, report)
         module = FreezeSG(method, g, d, encoder and encoder.to(where), look, begun, moods, known).to(where)
     except ValueError as error:
         raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
@@ -194,24 +198,22 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     return _Opened(module, pictures, seen, where, source, parent)
 
 
-def _known(
-    codes: Codes, pictures: Tensor, names: Sequence[str], target: Target, report: Callable[[str], None]
-) -> Known:
-    """The codes, each with the picture that bears its name as its drawing; names: of pictures, or none.
+def _paired(codes: Codes, path: Path, size: int, report: Callable[[str], None]) -> Known:
+    """The codes, each with the picture in a folder or archive that bears its name as its drawing.
 
-    Raises: InputError if there are names, and no code bears one.
+    Raises: InputError if no picture bears the name of a code, or they cannot be read.
     """
-    before = origin(target.path)
-    place = {Path(before.get(name, name)).stem: i for i, name in reversed([*enumerate(names)])}
+    names: list[str] = []
+    pictures = load_pictures([path], size, see=lambda name, data, picture: names.append(name))
+    before = origin(path)  # of pictures that prepare has numbered
+    place = {Path(before.get(name, name)).stem: i for i, name in reversed([*enumerate(sorted(names))])}
     rows = [place.get(name, -1) for name in codes.names]
-    if not names:
-        return Known(codes.w_plus, codes.shift)
     if not (count := sum(row >= 0 for row in rows)):
         raise InputError(
-            f"no picture of {target.name} bears the name of a code ({shown(codes.names[0], 30)}); "
+            f"no picture of {shown(path, 60)} bears the name of a code ({shown(codes.names[0], 30)}); "
             "name photos as their drawings, then invert them"
         )
-    report(f"{count} of {len(rows)} codes have a drawing in {target.name}")
+    report(f"{count} of {len(rows)} codes have a drawing in {shown(path, 60)}")
     paired = torch.tensor(rows) >= 0
     drawings = pictures[torch.tensor(rows).clamp(min=0)].float() / 127.5 - 1
     return Known(codes.w_plus, codes.shift, drawings, paired)
@@ -227,18 +229,16 @@ def _counted(method: Config, g: Generator) -> Config:
 
 def look_at(
     folder: Path, size: int, batch: int, exclude: Sequence[str], report: Callable[[str], None]
-) -> tuple[Tensor, list[str]]:
-    """The pictures of folder, [N, 3, size, size] uint8, and their names; a line for whatever is unusual.
+) -> Tensor:
+    """The pictures of folder, [N, 3, size, size] uint8, with a line for whatever about them is unusual.
 
     Raises: InputError, also if there are several and all are alike.
     """
     edges: list[int] = []
-    names: list[str] = []
     transparent = 0
 
     def see(name: str, data: bytes, picture: Image.Image) -> None:
         nonlocal transparent
-        names.append(name)
         edges.append(min(picture.size))
         transparent += is_transparent(data)
 
@@ -259,7 +259,7 @@ def look_at(
     ):
         if count:
             report(f"{shown(folder, 40)}: {count} of {n} pictures: {text}")
-    return pictures, sorted(names)  # the order that they are in
+    return pictures
 
 
 def plan_finetuning(
@@ -280,6 +280,7 @@ def plan_finetuning(
         "source": task.source,
         "start": task.start,
         "codes": [*task.codes],
+        "drawings": task.drawings,
         "edits": _named(task, module.config),
         "out": str(run.out),
         "steps": run.steps,
@@ -291,7 +292,9 @@ def plan_finetuning(
         "parameters_g": sum(p.numel() for p in module.source.parameters()),
         "parameters_d": sum(p.numel() for p in module.gan.d.parameters()),
         "trained_parameters_g": trained_parameters(optimizers["g"]),
-        "trained_parameters_d": trained_parameters(optimizers["d"]),
+        "trained_parameters_d": trained_parameters(optimizers["d"])
+        if module.config.adversarial_weight
+        else 0,
     }
 
 
@@ -358,6 +361,7 @@ def finetune_generator(
         source=task.source,
         start=task.start,
         codes=[*task.codes],
+        drawings=task.drawings,
         edits=_named(task, method),
         target=task.target.name,
         pictures=str(task.target.path),

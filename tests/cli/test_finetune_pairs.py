@@ -34,7 +34,7 @@ def given(tmp_path):
 def test_a_drawing_belongs_to_the_code_that_bears_its_name(given, tmp_path):
     codes = ("--codes", "codes", "--photo-codes", "1", "--steps", "2")
     code, _, said = toon(*given, *codes, "--pairs", "2", "--out", "one", cwd=tmp_path)
-    assert code == 0 and "2 of 3 codes have a drawing in drawings" in said, said
+    assert code == 0 and "2 of 3 codes have a drawing in " in said, said
     assert json.loads((tmp_path / "one/run.json").read_text())["method"]["pairs_weight"] == 2
     logged = [json.loads(line) for line in (tmp_path / "one/log.jsonl").read_text().splitlines()]
     assert [entry["g/pairs"] > 0 for entry in logged if "g" in entry][:1] == [True]
@@ -43,12 +43,37 @@ def test_a_drawing_belongs_to_the_code_that_bears_its_name(given, tmp_path):
     assert any(not torch.equal(one[name], two[name]) for name in one)
 
 
+def test_drawings_may_lie_beside_the_target_and_are_taken_as_they_are(given, tmp_path):
+    codes = ("--codes", "codes", "--photo-codes", "1", "--pairs", "2", "--steps", "1")
+    (tmp_path / "others").mkdir()
+    for name in "zy":
+        Image.new("RGB", (32, 32), "teal").save(tmp_path / "others" / f"{name}.png")
+    code, _, said = toon(*given, *codes, "--drawings", "others", "--out", "one", cwd=tmp_path)
+    assert code == 0 and "1 of 3 codes have a drawing in others" in said, said
+    assert json.loads((tmp_path / "one/run.json").read_text())["drawings"] == "others"
+
+
+def test_pairs_alone_train_no_discriminator(given, tmp_path):
+    options = ("--codes", "codes", "--pairs", "1", "--adversarial", "0")
+    planned = json.loads(done(*given, *options, "--dry-run", "--json", cwd=tmp_path))
+    assert planned["trained_parameters_d"] == 0 < planned["trained_parameters_g"]
+    assert planned["method"]["photo_codes"] == 1
+    done(*given, *options, "--steps", "2", "--out", "one", cwd=tmp_path)
+    logged = [json.loads(line) for line in (tmp_path / "one/log.jsonl").read_text().splitlines()]
+    assert not any("d" in entry for entry in logged) and any("g/pairs" in entry for entry in logged)
+    assert (tmp_path / "one/report.html").is_file()
+    code, _, said = toon(*given, "--adversarial", "0", "--out", "two", cwd=tmp_path)
+    assert code == 2 and "without an adversarial loss" in said and "Traceback" not in said
+
+
 def test_pairs_that_cannot_be_found_are_refused(given, tmp_path):
     for options, code, words in (
         ((), 2, "give --codes FOLDER"),
-        (("--codes", "codes/z.latent.safetensors"), 3, "no picture of drawings bears the name of a code (z)"),
+        (("--codes", "codes/z.latent.safetensors"), 3, "bears the name of a code (z)"),
         (("--codes", "codes", "--photo-codes", "0"), 2, "a share of photo codes"),
         (("--codes", "codes", "--freeze-g", "1"), 2, "frozen mapping"),
+        (("--codes", "codes", "--drawings", "codes"), 3, "no picture in folder codes"),
+        (("--drawings", "drawings"), 2, "give --pairs 10 and --codes FOLDER"),
     ):
         got, _, said = toon(*given, "--pairs", "1", *options, "--out", "never", cwd=tmp_path)
         line = said.splitlines()[-1]

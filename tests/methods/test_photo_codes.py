@@ -194,6 +194,42 @@ def test_a_child_learns_the_drawings_of_known_codes():
     assert gap_after(10.0) < 0.75 * gap_after(0.0)
 
 
+def test_without_an_adversarial_loss_pairs_alone_teach_and_the_discriminator_rests():
+    def after(**settings):
+        method = freezesg(
+            None, photos(drawn_too=True), photo_codes=1.0, pairs_weight=1.0, blend=1, **settings
+        )
+        d = copy.deepcopy(method.gan.d.state_dict())
+        opt = method.optimizers()
+        torch.manual_seed(4)
+        figures = [method.step(stream(i), opt, i) for i in range(8)]
+        return figures, all(torch.equal(value, d[name]) for name, value in method.gan.d.state_dict().items())
+
+    figures, rested = after(adversarial_weight=0.0)
+    assert rested and all(set(one) <= {"g/pairs", "g/structure"} and "g/pairs" in one for one in figures)
+    figures, rested = after(adversarial_weight=0.5)
+    assert not rested and all({"d", "g", "g/pairs"} <= set(one) for one in figures)
+    for settings in ({"pairs_weight": 0.0, "photo_codes": 1.0}, {"pairs_weight": 1.0, "photo_codes": 0.5}):
+        with pytest.raises(ValueError, match="without an adversarial loss"):
+            freezesg(None, photos(drawn_too=True), adversarial_weight=0.0, **settings)
+
+
+def test_the_adversarial_weight_multiplies_what_the_discriminator_says():
+    moved = []
+    for weight in (1.0, 0.25):
+        method = freezesg(None, None, adversarial_weight=weight, structure_layers=0)
+        g, opt = method.gan.g, method.optimizers()
+        for group in opt["g"].param_groups:
+            group["lr"] = 0.0
+        torch.manual_seed(4)
+        figures = method.step(stream(0), opt, 1)
+        moved.append((figures["g"], [p.grad.clone() for p in g.parameters() if p.grad is not None]))
+    (said, whole), (again, quarter) = moved
+    torch.testing.assert_close(said, again)
+    for a, b in zip(whole, quarter, strict=True):
+        torch.testing.assert_close(b, a / 4)
+
+
 def test_pairs_without_drawings_or_a_share_of_codes_are_refused():
     for known, share in ((photos(), 1.0), (photos(drawn_too=True), 0.0), (None, 0.0)):
         with pytest.raises(ValueError, match="pairs need codes"):
