@@ -66,7 +66,7 @@ class Faces(click.ParamType):
 @click.option(
     "--strokes",
     type=click.FloatRange(0, 8),
-    default=1.75,
+    default=1.0,
     show_default=True,
     metavar="PX",
     help="Paint enlarged faces in crisp strokes of this radius, in pixels of the model; 0 does not.",

@@ -36,6 +36,8 @@ PARTS = 10.0  # how much more eyes, brows and mouth count in the pyramid
 STAY, LEAST = 30.0, 20  # weight of the pull, divided by the steps: who asks for more wants to come nearer
 USUAL, NARROW = 0.12, 0.14  # weight of unusual moves, likewise; the least deviation, in that of w
 SHIFT = 0.4  # weight of the mean square of the features' shift, in their deviations
+PACE = 2.0  # of the shift's rate, beside that of codes
+BETAS = 0.8, 0.95  # Adam's: so few steps want a short memory
 GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
 
 
@@ -140,8 +142,9 @@ def refine(
     maps = white_noise(g, len(photos)) if noise else []
     unit = on_grid(feature_spread(g, z[:64].to(w_plus.device))) if space == "f/w+" else None
     drift = [] if unit is None else [torch.zeros_like(unit).repeat(len(photos), 1, 1, 1).requires_grad_()]
-    groups = [{"params": [free], "scale": float(spread)}, {"params": maps + drift, "scale": 1.0}]
-    optimizer = Adam(groups[: 1 + bool(maps + drift)], betas=(0.9, 0.99))
+    groups = [{"params": [free], "scale": float(spread)}]
+    groups += [{"params": part, "scale": pace} for part, pace in ((maps, 1.0), (drift, PACE)) if part]
+    optimizer = Adam(groups, betas=BETAS)
     best = torch.full([len(photos)], float("inf"), device=photos.device, dtype=w_plus.dtype)
 
     def at_hand() -> Inversion:

@@ -31,7 +31,7 @@ from stylegan_toon.stylegan2.files import build_generator, build_upscaler
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
 
-STROKES, MOST_STROKES = 1.75, 8.0  # px of the model: by eye, at 1 edges stay soft and have stairs
+STROKES, MOST_STROKES = 1.0, 8.0  # px of the model: by eye, from 1.5 on they eat into eyes and mouths
 
 
 @dataclass
