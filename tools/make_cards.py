@@ -76,15 +76,19 @@ GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and whe
     "dial: Spearman's correlation with the style": ("0.95", ("dial", "spearman")),
 }
 HISTORY = {
-    "painted": "The number above is of the last of two runs; 13,512 pictures came before. Its training pictures hold near "
+    "painted": "The number above is of the last of three runs; 16,712 pictures came before. Its training pictures hold near "
     "copies of 16 that storybook's card calls held out.",
-    "storybook": "The number above is of the last of two runs; as painted it had seen 13,512 pictures before, "
-    "as storybook 9,600. A third, with the blend at K = 4 and a lighter low-pass loss, was left for its greener eyes and bluer "
-    "grounds, with its figures below in sight. painted's pictures hold near copies of 16 of those held out here, so nothing of this style is "
+    "storybook": "The number above is of the last of three runs; as painted it had seen 13,512 pictures before, "
+    "as storybook 12,800. painted's pictures hold near copies of 16 of those held out here, so nothing of this style is "
     "cleanly held out.",
     "avatar": "The number above is of the last of five runs; 12,216 pictures of all 1,500 and 19,096 of the 440 that "
     "avatar-exclude.txt leaves came before. Figures are against all 1,500.",
 }
+DRAWN = (
+    " In the last run nine tenths were those of 284 photos, and beside the discriminator it learnt from these photos, softened and with larger "
+    "eyes (`tools/make_drawings.py --look soft`; [how](../docs/finetuning.md#drawings-of-known-photos)). That made faces clean, at the "
+    "price of style: KID at K = 0 to 2 was lower before."
+)
 BEGAN = {"storybook": ", begun as [painted](painted-128.md)"}  # --start in tools/make_models.sh
 PHOTO_DATA = (
     "6,542 aligned photos at 128 px, mirrored: official portraits of members of the US Congress (public domain), "
@@ -211,7 +215,7 @@ with structure, identity and low-pass losses and ADA, its mapping and 4x4 block 
 - **Licence.** Research and personal use: [LICENSE-WEIGHTS.md](LICENSE-WEIGHTS.md).
 - **Training.** `tools/make_models.sh`; {made["meta"]["pictures"]:,} pictures seen; every second batch was drawn as the
   blend at K = 3, and three quarters of the codes were those of some 400 training photos, with shifted features
-  ([why](../docs/training.md)).
+  ([why](../docs/training.md)).{"" if style == "avatar" else DRAWN}
 - **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}.
 - **Limits.** {LIMITS[style]}
 - **Not blind.** {HISTORY[style]} The last runs and the shift of features were settled by eye on training photos and the bundled

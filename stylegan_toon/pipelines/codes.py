@@ -8,11 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylegan_toon.data import load_pictures
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.images import list_images
+from stylegan_toon.methods.freezesg import Known
 from stylegan_toon.methods.invert import STEPS
 from stylegan_toon.pipelines.generate import PSI, parse_seeds, read_latents, read_shift, seed_z
 from stylegan_toon.pipelines.invert import Inverter
+from stylegan_toon.pipelines.own import origin
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.edits import is_child
@@ -183,6 +186,27 @@ def read_codes(given: Sequence[str], g: Generator) -> Codes | None:
         return None
     names, w_plus = [name for part in parts for name in part.names], torch.cat([p.w_plus for p in parts])
     return Codes(names, w_plus, shift=_together(parts))
+
+
+def paired(codes: Codes, path: Path, size: int, report: Callable[[str], None]) -> Known:
+    """The codes, each with the picture in a folder or archive that bears its name as its drawing.
+
+    Raises: InputError if no picture bears the name of a code, or they cannot be read.
+    """
+    names: list[str] = []
+    pictures = load_pictures([path], size, see=lambda name, data, picture: names.append(name))
+    before = origin(path)  # of pictures that prepare has numbered
+    place = {Path(before.get(name, name)).stem: i for i, name in reversed([*enumerate(sorted(names))])}
+    rows = [place.get(name, -1) for name in codes.names]
+    if not (count := sum(row >= 0 for row in rows)):
+        raise InputError(
+            f"no picture of {shown(path, 60)} bears the name of a code ({shown(codes.names[0], 30)}); "
+            "name photos as their drawings, then invert them"
+        )
+    report(f"{count} of {len(rows)} codes have a drawing in {shown(path, 60)}")
+    known = torch.tensor(rows) >= 0
+    drawings = pictures[torch.tensor(rows).clamp(min=0)].float() / 127.5 - 1
+    return Known(codes.w_plus, codes.shift, drawings, known)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

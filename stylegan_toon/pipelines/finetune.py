@@ -22,7 +22,7 @@ from stylegan_toon.features.look import load_look
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.expression import Expressions
 from stylegan_toon.methods.freezesg import Config, FreezeSG, Known
-from stylegan_toon.pipelines.codes import Codes, read_codes
+from stylegan_toon.pipelines.codes import paired, read_codes
 from stylegan_toon.pipelines.copies import find_copies
 from stylegan_toon.pipelines.events import Events
 from stylegan_toon.pipelines.judge import kid_judge
@@ -35,7 +35,6 @@ from stylegan_toon.pipelines.models import (
     parent_name,
 )
 from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, open_networks
-from stylegan_toon.pipelines.own import origin
 from stylegan_toon.pipelines.report import in_words, write_report
 from stylegan_toon.pipelines.targets import Target
 from stylegan_toon.stylegan2.adapters import fold, style_checkpoint
@@ -190,33 +189,12 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
         known = Known(codes.w_plus, codes.shift) if codes else None
         if codes and method.pairs_weight:
             drawings = Path(task.drawings) if task.drawings else task.target.path
-            known = _paired(codes, drawings, g.config.resolution, report)
+            known = paired(codes, drawings, g.config.resolution, report)
         module = FreezeSG(method, g, d, encoder and encoder.to(where), look, begun, moods, known).to(where)
     except ValueError as error:
         raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
     module.source.to(where)
     return _Opened(module, pictures, seen, where, source, parent)
-
-
-def _paired(codes: Codes, path: Path, size: int, report: Callable[[str], None]) -> Known:
-    """The codes, each with the picture in a folder or archive that bears its name as its drawing.
-
-    Raises: InputError if no picture bears the name of a code, or they cannot be read.
-    """
-    names: list[str] = []
-    pictures = load_pictures([path], size, see=lambda name, data, picture: names.append(name))
-    before = origin(path)  # of pictures that prepare has numbered
-    place = {Path(before.get(name, name)).stem: i for i, name in reversed([*enumerate(sorted(names))])}
-    rows = [place.get(name, -1) for name in codes.names]
-    if not (count := sum(row >= 0 for row in rows)):
-        raise InputError(
-            f"no picture of {shown(path, 60)} bears the name of a code ({shown(codes.names[0], 30)}); "
-            "name photos as their drawings, then invert them"
-        )
-    report(f"{count} of {len(rows)} codes have a drawing in {shown(path, 60)}")
-    paired = torch.tensor(rows) >= 0
-    drawings = pictures[torch.tensor(rows).clamp(min=0)].float() / 127.5 - 1
-    return Known(codes.w_plus, codes.shift, drawings, paired)
 
 
 def _counted(method: Config, g: Generator) -> Config:
