@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Draw photos, for `finetune --pairs --drawings`: tools/make_drawings.py PHOTOS OUT --look comic|soft
+"""Draw photos, for `finetune --pairs --drawings`: tools/make_drawings.py PHOTOS OUT --look comic|soft|ink|flat
 
 PHOTOS is a folder of aligned squares (prepare, or invert --aligned); OUT gets a PNG of each, under its name. comic is
 the filter of the sample pictures `comic` (tools/make_samples.py); soft smooths skin and hair, enlarges the eyes, and
-makes colours richer, and serves as a teacher of what a painted style should keep of a face.
+makes colours richer, and serves as a teacher of what a painted style should keep of a face; ink is black on white; flat has few
+tones and no lines.
 """
 
 import argparse
@@ -12,17 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from make_samples import bilateral, blurred, comic, to_lab, to_rgb
+from make_samples import bilateral, blurred, comic, in_tones, to_lab, to_rgb
 from PIL import Image
 
 from stylegan_toon.losses.latent import PARTS, part_weights
 
 WORK, SIZE = 256, 128  # px: the filter's strokes are meant for the first
-EYES, GROW, REACH = (
-    PARTS[:2],
-    0.25,
-    1.35,
-)  # how much larger in their middle, and how far around, in half widths
+EYES = PARTS[:2]
+GROW, REACH = 0.25, 1.35  # how much larger eyes are in their middle, and how far around, in half widths
 
 
 def soft(picture: np.ndarray) -> np.ndarray:
@@ -73,10 +71,7 @@ def flat(picture: np.ndarray) -> np.ndarray:
     for _ in range(5):
         smooth = bilateral(smooth, radius=5, tone=28, space=8)
     lab, own = to_lab(smooth), to_lab(bilateral(large, radius=3, tone=18, space=4))
-    step = 14
-    tone = np.floor(lab[..., 0] / step)
-    within = lab[..., 0] / step - tone - 0.5
-    lab[..., 0] = step * (tone + 0.5 + 0.5 * np.tanh(7 * within) / np.tanh(3.5)) + 2
+    lab[..., 0] = in_tones(lab[..., 0], 14, 7)
     own[..., 0] += 0.8 * (own[..., 0] - blurred(own[..., 0], 6.0))
     weights = part_weights(len(picture), 1.0)[0, 0].numpy()
     parts = (weights / weights.min() - 1)[..., None]

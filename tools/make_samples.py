@@ -130,15 +130,19 @@ def comic(picture: np.ndarray) -> np.ndarray:
     for _ in range(5):
         smooth = bilateral(smooth, radius=4, tone=22, space=7)
     lab = to_lab(smooth)
-    step = 12
-    tone = np.floor(lab[..., 0] / step)
-    within = lab[..., 0] / step - tone - 0.5
-    lab[..., 0] = step * (tone + 0.5 + 0.5 * np.tanh(6 * within) / np.tanh(3)) + 2
+    lab[..., 0] = in_tones(lab[..., 0], 12, 6)
     lab[..., 1:] *= 1.25
     grey = picture @ np.array([0.299, 0.587, 0.114])
     darker = blurred(grey, 1.0) - 0.98 * blurred(grey, 2.2)
     line = np.clip(1 + np.tanh((darker + 1.5) * 0.35), 0, 1)
     return (to_rgb(lab) * (0.25 + 0.75 * line[..., None]) * 255).round().astype(np.uint8)
+
+
+def in_tones(light: np.ndarray, step: float, edge: float) -> np.ndarray:
+    """Lightness 0 to 100 in tones step apart, and 2 lighter; a larger edge makes the way between them steeper."""
+    tone = np.floor(light / step)
+    within = light / step - tone - 0.5
+    return step * (tone + 0.5 + 0.5 * np.tanh(edge * within) / np.tanh(edge / 2)) + 2
 
 
 def bilateral(picture: np.ndarray, radius: int, tone: float, space: float) -> np.ndarray:

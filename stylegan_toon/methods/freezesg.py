@@ -50,6 +50,7 @@ class Known(NamedTuple):
     paired: Tensor | None = None
 
     def at(self, rows: Places | Tensor, where: torch.device) -> "Known":
+        """Some rows, on the device where."""
         more = [None if part is None else part[rows].to(where) for part in self[1:]]
         return Known(self.w_plus[rows].to(where), *more)
 
