@@ -164,7 +164,8 @@ A small StyleGAN2 that draws photo-like faces at 128 px, its discriminator, and 
   {made["config"]["w_dim"]}, mapping of {made["config"]["mapping_layers"]} layers; discriminator {d["numbers"]:,};
   encoder {encoder["numbers"]:,}.
 - **Training.** `tools/make_models.sh`: 32 px, grown to 64 and 128 px; {made["meta"]["pictures"]:,} pictures seen in
-  all; encoder {encoder["meta"]["pictures"]:,}, after 28,800 with all places alike and more before. Noise inputs were learnt in training; in this file their strengths are 0,
+  all; encoder 16,160, after 28,800 with all places alike and more before; its head for shifts, of
+  {encoder["config"]["shift_width"]} channels, 15,600 photos, and then {encoder["meta"]["pictures"]:,} at a third of the rate. Noise inputs were learnt in training; in this file their strengths are 0,
   so pictures are smooth ([why](../docs/training.md)).
 
 | figure (`tools/make_cards.py`, {figures["samples"]:,} samples) | value |
@@ -179,13 +180,14 @@ A small StyleGAN2 that draws photo-like faces at 128 px, its discriminator, and 
 | KID of the pack painted128 to the same photos, MobileFace; untrained (wanted: ten times the samples') | {painted} |
 | distance to the nearest training picture, as a multiple of that of held-out photos | {near["ratio"]:.3f} |
 | samples nearer to one than 99 % of the held-out photos are | {near["closer"]:.1%} |
-| MobileFace cosine between held-out photos and their inversion, mean | {figures["identity"]["mean"]:.3f} |
+| MobileFace cosine between held-out photos and what the encoder's codes and shift draw, mean | {figures["identity"]["mean"]:.3f} |
 
 How the figures are taken: [docs/metrics.md](../docs/metrics.md). In MobileFace's space two photos of one person have a
 cosine of about 0.74, two people 0.17.
 
 **Limits.** Faces only, nearly frontal, mostly of adults in press and studio portraits; glasses, hands, hats and
-turned heads are drawn badly. The encoder keeps pose, colours, hair and expression better than likeness.
+turned heads are drawn badly. The encoder's codes keep pose, colours, hair and expression better than likeness;
+its shift brings most of that, but softly, and dark shapes on a face (shadows, hands) stay stains.
 """)
 
 

@@ -39,11 +39,18 @@ $toon train-encoder "$photos" "${exclude[@]}" --source "$runs/faces-128" --start
     --lr 0.0015 --pixel 2 --identity 2 --latent 0.25 --offset 0.1 --seed 14 --save-every 100 --look-every 250 \
     --steps "${STEPS_ENCODER_2:-1010}"
 
+# ... and a head for shifts of features, codes as they are.
+shift=(--source "$runs/faces-128" --shift --batch 8 --save-every 150 --look-every 150)
+$toon train-encoder "$photos" "${exclude[@]}" --start "$runs/encoder-2" "${shift[@]}" --lr 0.003 \
+    --out "$runs/shift" --steps "${STEPS_SHIFT:-1950}"
+$toon train-encoder "$photos" "${exclude[@]}" --start "$runs/shift" "${shift[@]}" --lr 0.001 --seed 1 \
+    --out "$runs/shift-2" --steps "${STEPS_SHIFT_2:-300}"
+
 # Ship: float16, generator and discriminator apart, noise strengths 0.
 pack() { $toon convert --half --no-noise "$@"; }
 pack "$runs/faces-128/last.safetensors" pretrained/faces-128.generator.safetensors
 pack "$runs/faces-128/last.discriminator.safetensors" pretrained/faces-128.discriminator.safetensors
-pack "$runs/encoder-2/last.encoder.safetensors" pretrained/faces-128.encoder.safetensors
+pack "$runs/shift-2/last.encoder.safetensors" pretrained/faces-128.encoder.safetensors
 
 # Styles: FreezeSG, structure loss, ADA, identity; three quarters of the codes are as photos have them, and every second
 # draw is the blend at K = 3. The paintings are many, and storybook, which has few, begins as their style. Pictures whose

@@ -11,7 +11,7 @@ import io
 import sys
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,17 @@ ALL = (
         spaced=True,
         comic=True,
     ),
+)
+# Not a target: photos as they are, whose codes and shifts a style is shown where nobody gives any.
+PORTRAITS = replace(
+    ALL[-1],
+    name="portraits",
+    title="photos as they are; `finetune` shows a style their codes",
+    licence="public domain in the United States (works of its federal government)",
+    credit=ALL[-1].credit.replace("filtered, ", ""),
+    encoding={"quality": 82, "method": 6},
+    most=60,
+    comic=False,
 )
 
 
@@ -235,10 +246,10 @@ def card(counts: dict[str, int], out: Path) -> str:
     """README.md: what the ZIPs are."""
     rows = "\n".join(
         f"| `{s.name}` | {counts[s.name]} | {(out / f'{s.name}.zip').stat().st_size:,} | {s.title} | {s.licence} |"
-        for s in ALL
+        for s in (*ALL, PORTRAITS)
     )
-    credits = "\n".join(f"- `{s.name}`: {s.credit}" for s in ALL)
-    return f"""# Pictures that ship, for `finetune --target NAME`
+    credits = "\n".join(f"- `{s.name}`: {s.credit}" for s in (*ALL, PORTRAITS))
+    return f"""# Pictures that ship, for `finetune --target NAME`; and portraits, which are no target
 
 | name | pictures | bytes | what | licence |
 | --- | --- | --- | --- | --- |
@@ -255,7 +266,7 @@ names are left behind. Made by `tools/make_samples.py`.
 
 def main(data: Path, out: Path = SAMPLES) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    counts = {sample.name: write(sample, data, out) for sample in ALL}
+    counts = {sample.name: write(sample, data, out) for sample in (*ALL, PORTRAITS)}
     (out / "README.md").write_text(card(counts, out), encoding="utf-8")
     for name, count in counts.items():
         print(f"{name}: {count} pictures, {(out / f'{name}.zip').stat().st_size:,} bytes")

@@ -18,10 +18,17 @@ def weight(name: str, default: float, of: str) -> Any:
 @toon_command(
     "stylegan-toon train-encoder photos.zip --source runs/faces-128 --out runs/encoder",
     "stylegan-toon train-encoder photos.zip --source ffhq-256 --out runs/ffhq-encoder",
+    "stylegan-toon train-encoder photos.zip --shift --start runs/encoder --batch 8 --out runs/shift",
 )
 @click.argument("data", nargs=-1, required=True, type=click.Path())
 @click.option("--source", default="faces", show_default=True, help="The generator: a name, a run or a file.")
 @click.option("--start", metavar="NAME|RUN|FILE", help="Go on from an encoder, of another source, too.")
+@click.option(
+    "--shift",
+    is_flag=True,
+    help="Codes stay as they are; train a head for the shift of features, by the loss of invert. Weights "
+    "below do not count.",
+)
 @click.option("--out", required=True, type=click.Path(), help="The run folder.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.001, show_default=True)
 @weight("pixel", 2.0, "the pixel loss")
@@ -42,6 +49,7 @@ def train_encoder(
     data: tuple[str, ...],
     source: str,
     start: str | None,
+    shift: bool,
     out: str,
     lr: float,
     **options: Any,
@@ -52,14 +60,19 @@ def train_encoder(
     will do; beside a file X.safetensors the result is looked for as X.encoder.safetensors.
     """
     from stylegan_toon.methods.encoder import Config
+    from stylegan_toon.methods.shift import Config as ShiftConfig
     from stylegan_toon.pipelines.train_encoder import train_encoder as train
+    from stylegan_toon.pipelines.train_encoder import train_shift
 
     weights = {
         f"{name}_weight": options[name] for name in ("pixel", "feature", "identity", "latent", "offset")
     }
     method = Config(batch=options["batch"], lr=lr, parts=options["parts"], **weights)
     run = make_run(common, out, options)
-    more = (start, options["exclude"], options["mirror"], common.device, common.report)
-    folder = train(data, source, run, method, *more)
+    more = (start, options["exclude"], options["mirror"], common.device)
+    if shift:
+        folder = train_shift(data, source, run, ShiftConfig(options["batch"], lr), *more)
+    else:
+        folder = train(data, source, run, method, *more, common.report)
     common.result(folder / "last.encoder.safetensors")
     common.document({"run": str(folder), "models": [str(folder / "last.encoder.safetensors")]})

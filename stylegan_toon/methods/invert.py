@@ -36,6 +36,7 @@ PARTS = 10.0  # how much more eyes, brows and mouth count in the pyramid
 STAY, LEAST = 30.0, 20  # weight of the pull, divided by the steps: who asks for more wants to come nearer
 USUAL, NARROW = 0.12, 0.14  # weight of unusual moves, likewise; the least deviation, in that of w
 SHIFT = 0.4  # weight of the mean square of the features' shift, in their deviations
+RATE, NEAR_RATE = 0.1, 0.05  # in units of w's spread; where a shift is known to start from, it is near
 PACE = 2.0  # of the shift's rate, beside that of codes
 BETAS = 0.8, 0.95  # Adam's: so few steps want a short memory
 GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
@@ -104,8 +105,9 @@ def refine(
     look: Look | None = None,
     space: str = "w+",
     noise: bool = False,
-    lr: float = 0.1,
+    lr: float = RATE,
     usual: Tensor | None = None,
+    shift: Tensor | None = None,
 ) -> Inversion:
     """Move codes towards photos by Adam, with a pull back to where they began.
 
@@ -118,10 +120,11 @@ def refine(
         steps: how many; 0 takes the start itself.
         look: what pictures are compared by, beside pixels; None leaves it out.
         space: "w" keeps one code for all layers, at first the mean of w_plus; "f/w+" also shifts the features
-            of an eighth of the resolution, from none.
+            of an eighth of the resolution.
         noise: also optimise the noise inputs, where the generator uses any; else it draws without.
         lr: in units of the spread of w; the rate rises and falls.
         usual: [K, L, D], as unusual() has its spread.
+        shift: [N, C, r, r], where that of "f/w+" starts; None is at none.
     Returns: that of the lowest loss seen for each photo. Samples do not influence each other. In float64 the
         codes stay on a grid, so that every step begins with the same bits on every machine.
     Raises: ValueError for another space.
@@ -131,7 +134,7 @@ def refine(
     if space == "w":
         w_plus = w_plus.mean(1, keepdim=True).expand_as(w_plus)
     if not steps:
-        return Inversion(w_plus, [])
+        return Inversion(w_plus, [], shift if space == "f/w+" else None)
     exact = w_plus.dtype == torch.float64
     with torch.no_grad():
         z = normal((1024, g.config.z_dim), torch.Generator().manual_seed(0), exact)
@@ -141,7 +144,10 @@ def refine(
     free = start[:, : 1 if space == "w" else None].clone().requires_grad_()
     maps = white_noise(g, len(photos)) if noise else []
     unit = on_grid(feature_spread(g, z[:64].to(w_plus.device))) if space == "f/w+" else None
-    drift = [] if unit is None else [torch.zeros_like(unit).repeat(len(photos), 1, 1, 1).requires_grad_()]
+    drift = []
+    if unit is not None:
+        none = torch.zeros_like(unit).repeat(len(photos), 1, 1, 1)
+        drift = [(none if shift is None else on_grid(shift.detach() / unit.clamp(min=1e-6))).requires_grad_()]
     groups = [{"params": [free], "scale": float(spread)}]
     groups += [{"params": part, "scale": pace} for part, pace in ((maps, 1.0), (drift, PACE)) if part]
     optimizer = Adam(groups, betas=BETAS)

@@ -13,12 +13,14 @@ from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.images import list_images
 from stylegan_toon.methods.freezesg import Known
 from stylegan_toon.methods.invert import STEPS
+from stylegan_toon.paths import sample_file
 from stylegan_toon.pipelines.generate import PSI, parse_seeds, read_latents, read_shift, seed_z
 from stylegan_toon.pipelines.invert import Inverter
 from stylegan_toon.pipelines.own import origin
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.edits import is_child
+from stylegan_toon.stylegan2.encoder import Encoder, predict_shift
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latent_files import SUFFIX, belongs, load_latents
@@ -186,6 +188,24 @@ def read_codes(given: Sequence[str], g: Generator) -> Codes | None:
         return None
     names, w_plus = [name for part in parts for name in part.names], torch.cat([p.w_plus for p in parts])
     return Codes(names, w_plus, shift=_together(parts))
+
+
+def portraits(encoder: Encoder, g: Generator) -> Known | None:
+    """Codes and shifts of the photos that ship, and of their mirror images, as the encoder gives them.
+
+    None of an encoder that gives no shifts: its spread says all it knows.
+    """
+    if encoder.shift is None:
+        return None
+    photos = load_pictures([sample_file("portraits")], g.config.resolution)
+    photos = torch.cat([photos, photos.flip(3)])
+    found = []
+    with torch.no_grad():
+        for part in photos.split(16):
+            shown = part.to(g.w_mean) / 127.5 - 1
+            w_plus = encoder(shown)
+            found.append((w_plus, predict_shift(encoder, g, shown, w_plus)))
+    return Known(torch.cat([w for w, _ in found]), torch.cat([s for _, s in found if s is not None]))
 
 
 def paired(codes: Codes, path: Path, size: int, report: Callable[[str], None]) -> Known:

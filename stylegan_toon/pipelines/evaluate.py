@@ -25,6 +25,7 @@ from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.metrics.memorise import nearest_training
 from stylegan_toon.metrics.precision import K, precision_recall
 from stylegan_toon.pipelines.models import check_encoder, load_encoder, load_generator
+from stylegan_toon.stylegan2.encoder import predict_shift
 from stylegan_toon.stylegan2.files import AnyEncoder
 from stylegan_toon.stylegan2.generator import Generator
 
@@ -143,7 +144,10 @@ def evaluate(
         cosines = []
         with torch.inference_mode():
             for part in parts(held_out, batch):
-                again = generator.synthesis(invert(part.to(where)), "none")[-1]
+                shown = part.to(where)
+                w_plus = invert(shown)
+                shift = predict_shift(invert, generator, shown, w_plus)
+                again = generator.synthesis(w_plus, "none", shift=shift)[-1]
                 cosines.append(identity_cosine(part, as_saved(again), embed))
         cosine = torch.cat(cosines)
         figures["identity"] = {"mean": float(cosine.mean()), "median": float(cosine.median())}

@@ -22,7 +22,7 @@ from stylegan_toon.features.look import load_look
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.expression import Expressions
 from stylegan_toon.methods.freezesg import Config, FreezeSG, Known
-from stylegan_toon.pipelines.codes import paired, read_codes
+from stylegan_toon.pipelines.codes import paired, portraits, read_codes
 from stylegan_toon.pipelines.copies import find_copies
 from stylegan_toon.pipelines.events import Events
 from stylegan_toon.pipelines.judge import kid_judge
@@ -186,7 +186,9 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     )
     try:
         moods = _expressions(_named(task, method), g, where)
-        known = Known(codes.w_plus, codes.shift) if codes else None
+        known = portraits(encoder, g) if encoder else None
+        if codes:
+            known = Known(codes.w_plus, codes.shift)
         if codes and method.pairs_weight:
             drawings = Path(task.drawings) if task.drawings else task.target.path
             known = paired(codes, drawings, g.config.resolution, report)

@@ -21,11 +21,11 @@ from stylegan_toon.features.look import Look, load_look
 from stylegan_toon.features.mobileface import NAME, load_mobileface
 from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor
 from stylegan_toon.metadata import chunks, file_entry, model_entry
-from stylegan_toon.methods.invert import RANK, STEPS, Inversion, refine, tune
+from stylegan_toon.methods.invert import NEAR_RATE, RANK, RATE, STEPS, Inversion, refine, tune
 from stylegan_toon.paths import pretrained_file
 from stylegan_toon.pipelines.models import check_encoder, load_network, parent_name, sibling
 from stylegan_toon.stylegan2.adapters import style_checkpoint
-from stylegan_toon.stylegan2.encoder import Encoder
+from stylegan_toon.stylegan2.encoder import Encoder, predict_shift
 from stylegan_toon.stylegan2.files import AnyEncoder, build_encoder, build_generator
 from stylegan_toon.stylegan2.latent_files import SUFFIX, save_latents
 
@@ -148,10 +148,14 @@ class Inverter:
     def fit(self, photos: Tensor, steps: int = 0, space: str = "f/w+", noise: bool = False) -> Inversion:
         """Aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then optimisation as methods.invert.refine."""
         start = self._start(photos, steps)
-        usual = None
-        if isinstance(self._encoder, Encoder) and self._encoder.config.spread:
-            usual = self._encoder.codes_spread
-        return refine(self.source, photos, start, steps, self.look, space, noise, usual=usual)
+        encoder, usual, shift = self._encoder, None, None
+        if isinstance(encoder, Encoder) and encoder.config.spread:
+            usual = encoder.codes_spread
+        if encoder is not None and space == "f/w+":
+            with torch.no_grad():
+                shift = predict_shift(encoder, self.source, photos, start)
+        more = (space, noise, RATE if shift is None else NEAR_RATE, usual, shift)
+        return refine(self.source, photos, start, steps, self.look, *more)
 
     def invert(self, photos: Tensor, steps: int = 0) -> Tensor:
         """w_plus [N, L, D] of fit in the space W+, without noise."""

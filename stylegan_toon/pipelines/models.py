@@ -22,6 +22,7 @@ from stylegan_toon.pipelines import catalogue
 from stylegan_toon.stylegan2.adapters import KIND, Style, is_plain, merge, read_style, weights_digest
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.edits import MAPPER_SUFFIX, SUFFIX
+from stylegan_toon.stylegan2.encoder import Config as EncoderConfig
 from stylegan_toon.stylegan2.files import (
     AnyEncoder,
     build_discriminator,
@@ -73,6 +74,13 @@ def check_encoder(encoder: AnyEncoder, generator: Generator) -> None:
             f"the encoder gives {made.n_layers} codes of {made.w_dim}, the generator takes {taken.n_layers} "
             f"of {taken.w_dim}; name an encoder that was trained for it"
         )
+    if isinstance(made, EncoderConfig) and made.shift:
+        wanted = taken.shift_shape[0], taken.resolution
+        if (made.shift, made.resolution) != wanted:
+            raise ModelError(
+                f"the encoder shifts {made.shift} channels at {made.resolution} px, the generator has "
+                f"{wanted[0]} at {wanted[1]}; name an encoder that was trained for it"
+            )
 
 
 def open_model(name_or_file: str | Path, what: str = "generator") -> Checkpoint:

@@ -17,7 +17,10 @@ from stylegan_toon.features.look import load_look
 from stylegan_toon.images import grid, save_png
 from stylegan_toon.metadata import chunks
 from stylegan_toon.methods.encoder import Config, EncoderTraining
-from stylegan_toon.pipelines.models import load_encoder
+from stylegan_toon.methods.invert import feature_spread
+from stylegan_toon.methods.shift import Config as ShiftConfig
+from stylegan_toon.methods.shift import ShiftTraining
+from stylegan_toon.pipelines.models import check_encoder, load_encoder, load_generator
 from stylegan_toon.pipelines.networks import open_networks
 from stylegan_toon.stylegan2 import encoder as encoder_net
 from stylegan_toon.stylegan2.files import encoder_checkpoint
@@ -61,7 +64,7 @@ def train_encoder(
     encoder = encoder_net.Encoder(config)
     if start:
         given = load_encoder(start)
-        if not isinstance(given, encoder_net.Encoder) or replace(given.config, spread=0) != config:
+        if not isinstance(given, encoder_net.Encoder) or replace(given.config, spread=0, shift=0) != config:
             raise ModelError(f"{shown(start)} is an encoder of another shape than {shown(source)} needs")
         known = given.state_dict()
         encoder.load_state_dict({name: known[name] for name in encoder.state_dict()})
@@ -74,17 +77,85 @@ def train_encoder(
     method = replace(method, bf16=training_dtype(where) == torch.bfloat16)
     module = EncoderTraining(method, encoder, g.to(where), d, look_at).to(where)
     pictures = load_pictures(data, shape.resolution, exclude)
-    sampler = Sampler(pictures, method.batch // 2, run.seed, mirror)
+
+    def now() -> tuple[encoder_net.Encoder, Callable[[Tensor], Tensor]]:
+        return with_codes(module.average, pictures), lambda x: g.synthesis(module.average(x), "none")[-1]
+
+    _train(module, pictures, run, method.batch, method.batch // 2, now, mirror, where, source, start)
+    return run.out
+
+
+def train_shift(
+    data: Sequence[str],
+    source: str,
+    run: Run,
+    method: ShiftConfig,
+    start: str | None = None,
+    exclude: Sequence[str] = (),
+    mirror: bool = True,
+    device: str = "auto",
+) -> Path:
+    """Give an encoder a head for the shift of features, trained on the photos of data; its codes stay.
+
+    Args: as train_encoder; start: the encoder, None means the source's own. A head that it has goes on.
+    Returns: the run folder. Raises: as train_encoder.
+    """
+    where = choose_device(device)
+    torch.manual_seed(run.seed)
+    source_file = str(Path(source) / "last.safetensors") if Path(source).is_dir() else source
+    g, encoder = load_generator(source_file, where), load_encoder(start or source_file)
+    if not isinstance(encoder, encoder_net.Encoder):
+        raise ModelError(f"{shown(start or source)} is an encoder of pSp's shape; name one of train-encoder")
+    if encoder.shift is None:
+        z = torch.randn(256, g.config.z_dim, device=where)
+        encoder = encoder_net.with_shift(encoder, feature_spread(g, z)[0, :, :1, :1].cpu().clamp(min=1e-6))
+    check_encoder(encoder, g)
+    shape = g.config
+    look_at = load_look(shape.resolution, where)[0]
+    module = ShiftTraining(method, encoder.requires_grad_(True).to(where), g, look_at).to(where)
+    pictures = load_pictures(data, shape.resolution, exclude)
+
+    def now() -> tuple[encoder_net.Encoder, Callable[[Tensor], Tensor]]:
+        made = module.encoder
+
+        def draw(photos: Tensor) -> Tensor:
+            w_plus = made(photos)
+            shift = encoder_net.predict_shift(made, g, photos, w_plus)
+            return g.synthesis(w_plus, "none", shift=shift)[-1]
+
+        return made, draw
+
+    _train(module, pictures, run, method.batch, method.batch, now, mirror, where, source, start)
+    return run.out
+
+
+def _train(
+    module: EncoderTraining | ShiftTraining,
+    pictures: Tensor,
+    run: Run,
+    batch: int,
+    photos: int,
+    now: Callable[[], tuple[encoder_net.Encoder, Callable[[Tensor], Tensor]]],
+    mirror: bool,
+    where: torch.device,
+    source: str,
+    start: str | None,
+) -> None:
+    """Train on pictures, photos of them a step of batch.
+
+    now: gives the encoder to save, and what redraws photos.
+    """
+    sampler = Sampler(pictures, photos, run.seed, mirror)
     first = pictures[:24].float().to(where) / 127.5 - 1
 
     def look(done: int) -> Mapping[str, float]:
         with torch.inference_mode():
-            made = g.synthesis(module.average(first), "none")[-1].float()
+            shipped, draw = now()
+            made = draw(first).float()
         rows = torch.cat([torch.cat([first[i : i + 8], made[i : i + 8]]) for i in range(0, 24, 8)])
         about: dict[str, Any] = {"command": "train-encoder", "step": done}
         save_png(run.out / "samples" / f"{done:07d}.png", grid(rows, 8), chunks(about))
-        about = {"program": __version__, "step": done, "pictures": done * method.batch}
-        shipped = with_codes(module.average, pictures)
+        about = {"program": __version__, "step": done, "pictures": done * batch}
         save(run.out / "last.encoder.safetensors", encoder_checkpoint(shipped, about))
         return {"pictures": about["pictures"], "shown_l1": float((made - first).abs().mean())}
 
@@ -102,7 +173,6 @@ def train_encoder(
         look,
         about,
     )
-    return run.out
 
 
 def with_codes(encoder: encoder_net.Encoder, photos: Tensor) -> encoder_net.Encoder:

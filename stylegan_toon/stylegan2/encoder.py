@@ -1,7 +1,9 @@
-"""Photo to w_plus in one pass: a residual network with one output per style layer.
+"""Photo to w_plus in one pass: a residual network with one output per style layer; and the shift of features.
 
 After Tov et al. 2021, arXiv 2102.02766 (offsets from one w) and Richardson et al. 2021, arXiv 2008.00951;
-the trunk has the shape of the discriminator's, whose trained weights are a good start.
+the trunk has the shape of the discriminator's, whose trained weights are a good start. The shift: Wang et
+al. 2022, arXiv 2109.06590 (from what the codes' picture lacks), in passes as Alaluf et al. 2021, arXiv
+2104.02699.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +15,9 @@ from torch import Tensor, nn
 
 from stylegan_toon.nn.equalized import EqualConv2d, EqualLinear
 from stylegan_toon.stylegan2.discriminator import Discriminator, ResidualBlock
+from stylegan_toon.stylegan2.generator import Generator
+
+PASSES = 2  # of the head that gives a shift, each seeing what the one before drew
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class Config:
 
     rank 0 is the head of Cartoon-StyleGAN's encoder: one linear layer from the trunk to all codes.
     spread: how many directions tell how the codes of photos are spread; 0 where that is not known.
+    shift: channels of the features whose shift (the space F/W+) a further head gives; 0 has none. shift_width
+        and shift_blocks are that head's.
     """
 
     resolution: int
@@ -29,6 +36,9 @@ class Config:
     w_dim: int
     rank: int = 256
     spread: int = 0
+    shift: int = 0
+    shift_width: int = 128
+    shift_blocks: int = 4
 
     def __post_init__(self) -> None:
         if 2 ** (len(self.channels) + 1) != self.resolution or self.resolution > 2**16:
@@ -38,6 +48,38 @@ class Config:
             raise ValueError(
                 f"{self.n_layers} codes of {self.w_dim} cannot spread in {self.spread} directions"
             )
+        if not 0 <= self.shift_blocks <= 100:
+            raise ValueError(f"shift_blocks must be at most 100, not {str(self.shift_blocks)[:20]}")
+
+
+class ShiftHead(nn.Module):
+    """A photo, its picture so far and the features behind that -> the shift that brings it nearer.
+
+    All at the places of the features: it tells no more of one than photo and picture show around it.
+    """
+
+    unit: Tensor
+
+    def __init__(self, config: Config):
+        super().__init__()
+        width, self.factor = config.shift_width, min(8, config.resolution // 4)
+        self.first = EqualConv2d(6 * self.factor**2 + config.shift, width, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(EqualConv2d(width, width, 3, padding=1), EqualConv2d(width, width, 3, padding=1))
+            for _ in range(config.shift_blocks)
+        )
+        self.last = EqualConv2d(width, config.shift, 1, activate=False)
+        self.register_buffer("unit", torch.ones(config.shift, 1, 1))
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, photo: Tensor, drawn: Tensor, features: Tensor) -> Tensor:
+        """[N, C, r, r], of photo and drawn [N, 3, R, R] and features [N, C, r, r], which unit scales."""
+        gap = F.pixel_unshuffle(photo - drawn, self.factor)
+        x = torch.cat([gap, F.pixel_unshuffle(photo, self.factor), features / self.unit], 1)
+        x = self.first(x)
+        for block in self.blocks:
+            x = (x + block(x)) * 0.5**0.5
+        return self.last(x) * self.unit
 
 
 class Encoder(nn.Module):
@@ -58,6 +100,7 @@ class Encoder(nn.Module):
         self.base = EqualLinear(config.rank, config.w_dim) if config.rank else None
         self.offsets = EqualLinear(config.rank or widths[-1] * 16, config.n_layers * config.w_dim)
         self.register_buffer("w_mean", torch.zeros(config.w_dim))
+        self.shift = ShiftHead(config) if config.shift else None
         if config.spread:
             self.register_buffer("codes_mean", torch.zeros(config.n_layers, config.w_dim))
             self.register_buffer("codes_spread", torch.zeros(config.spread, config.n_layers, config.w_dim))
@@ -86,6 +129,40 @@ class Encoder(nn.Module):
         """n random codes [n, L, D], spread as the codes of photos are; config.spread must not be 0."""
         z = torch.randn(n, self.config.spread, device=self.codes_mean.device)
         return self.codes_mean + torch.tensordot(z, self.codes_spread, 1)
+
+
+def draw_shifted(g: Generator, w_plus: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What g draws of w_plus [N, L, D], [N, 3, R, R], and the features that a shift goes to, with it."""
+    at = g.config.block_of([1, *g.config.shift_shape])
+    steps = [*g.synthesis.run(w_plus, "none", shift=shift)]
+    return steps[-1][1], steps[at][0]
+
+
+def predict_shift(encoder: nn.Module, g: Generator, photos: Tensor, w_plus: Tensor) -> Tensor | None:
+    """The shift [N, C, r, r] that brings g's pictures of w_plus [N, L, D] near to photos [N, 3, R, R].
+
+    None of an encoder that has no head for it. The photos are as large as what g draws.
+    """
+    if not isinstance(encoder, Encoder) or encoder.shift is None:
+        return None
+    shift: Tensor | None = None
+    for _ in range(PASSES):
+        drawn, features = draw_shifted(g, w_plus, shift)
+        more = encoder.shift(photos, drawn, features)
+        shift = more if shift is None else shift + more
+    return shift
+
+
+def with_shift(encoder: Encoder, unit: Tensor) -> Encoder:
+    """A copy of the encoder with a head for shifts that gives none yet.
+
+    unit: [C, 1, 1], the deviation of the features' channels. Draws the head's weights from torch's generator.
+    """
+    made = Encoder(replace(encoder.config, shift=len(unit)))
+    made.load_state_dict(made.state_dict() | encoder.state_dict())
+    assert made.shift
+    made.shift.unit.copy_(unit)
+    return made
 
 
 def with_spread(encoder: Encoder, codes: Tensor, directions: int = 64) -> Encoder:

@@ -248,6 +248,33 @@ def test_an_encoder_goes_on_from_another(runs):
     assert code == 4 and "another shape" in said
 
 
+def test_an_encoder_learns_shifts_and_keeps_its_codes(runs):
+    args = ("train-encoder", FACES, "--source", "faces", "--shift", "--steps", 2, "--batch", 4)
+    done(*args, "--start", "enc/last.encoder.safetensors", "--out", "enc3", cwd=runs)
+    first, then = (load(runs / name / "last.encoder.safetensors").tensors for name in ("enc", "enc3"))
+    assert all((first[name] == then[name]).all() for name in first) and then["shift.last.weight"].any()
+    done(*args, "--start", "enc3/last.encoder.safetensors", "--out", "enc4", cwd=runs)  # it goes on
+    more = load(runs / "enc4" / "last.encoder.safetensors").tensors
+    assert (more["shift.unit"] == then["shift.unit"]).all()
+    assert not (more["shift.last.weight"] == then["shift.last.weight"]).all()
+    square = FIXTURES / "portrait_A000055_crop256.jpg"
+    for name, at_hand in (("enc", False), ("enc3", True)):
+        given = (
+            "--encoder",
+            f"{name}/last.encoder.safetensors",
+            "--refine",
+            0,
+            "--aligned",
+            "--out",
+            f"of-{name}",
+        )
+        done("invert", square, "--source", "faces/last.safetensors", *given, cwd=runs)
+        tensors = load(runs / f"of-{name}" / f"{square.stem}.latent.safetensors").tensors
+        assert ("shift" in tensors) == at_hand
+    code, _, said = toon(*args, "--out", "no", cwd=runs)
+    assert code == 4 and "encoder" in said and len(said.splitlines()) == 1
+
+
 def test_more_resolutions_than_there_are_is_wrong_usage(runs):
     for option, value in (("--freeze-g", 5), ("--blend", 4)):
         said = toon(
