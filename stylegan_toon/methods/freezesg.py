@@ -126,8 +126,8 @@ class FreezeSG(nn.Module):
                 pairs_weight, which goes by pixels alone without.
             start: what the child begins as, of source's shape and with its mapping; None is source itself.
             expressions: edits of the source's codes; only expression_weight needs them.
-            known: codes of photos, which photo_codes then takes instead of the encoder's spread, or by a coin
-                where both are given; only pairs_weight needs drawings of them.
+            known: codes of photos, which photo_codes then takes instead of the encoder's spread; only
+                pairs_weight needs drawings of them.
         Raises: ValueError where source lacks the resolutions, nothing is left to train, or one of these is
             missing.
         """
@@ -226,7 +226,7 @@ class FreezeSG(nn.Module):
         share, encoder = self.config.photo_codes, self._given[0]
         if not share or float(torch.rand([])) >= share:
             return Known(self.gan.draw_w(n, at))
-        if self._known and (encoder is None or float(torch.rand([])) < 0.5):
+        if self._known:
             return self._known.at(torch.randint(len(self._known.w_plus), [n])[at], self.gan.g.w_mean.device)
         assert encoder
         return Known(encoder.draw(n)[at])

@@ -193,7 +193,7 @@ def read_codes(given: Sequence[str], g: Generator) -> Codes | None:
 def portraits(encoder: Encoder, g: Generator) -> Known | None:
     """Codes and shifts of the photos that ship, and of their mirror images, as the encoder gives them.
 
-    None of an encoder that gives no shifts: its spread says all it knows.
+    None of an encoder that gives no shifts, whose spread says all it knows.
     """
     if encoder.shift is None:
         return None

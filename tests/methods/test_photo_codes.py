@@ -351,16 +351,3 @@ def test_features_are_compared_in_blended_draws():
     assert weight == 3.0 and loss.item() == pytest.approx(wanted, rel=1e-4)
     with pytest.raises(ValueError, match="perceptual losses need a network"):
         FreezeSG(FreezeConfig(batch=4, perceptual_weight=1.0), source, d)
-
-
-def test_known_codes_and_the_encoders_spread_share_the_draws_by_a_coin():
-    shift = torch.ones(3, *NETWORK.shift_shape)
-    codes = Known(torch.full((3, NETWORK.n_layers, 8), 100.0), shift)
-    module = freezesg(encoder()[0], codes, photo_codes=1.0)
-    torch.manual_seed(0)
-    drawn = [module.draw_codes(4, slice(None)) for _ in range(200)]
-    of_known = [bool((one.w_plus == 100).all()) for one in drawn]
-    assert 70 < sum(of_known) < 130  # more than four deviations from a half
-    assert [one.shift is not None for one in drawn] == of_known
-    alone = freezesg(None, codes, photo_codes=1.0)
-    assert all(alone.draw_codes(4, slice(None)).shift is not None for _ in range(20))

@@ -168,7 +168,9 @@ def test_portraits_are_the_photos_that_ship_and_their_mirror_images():
     found = portraits(encoder, g)
     photos = torch.cat(
         [
-            to_tensor(Image.open(io.BytesIO(data())).convert("RGB").resize((32, 32), Image.Resampling.LANCZOS))
+            to_tensor(
+                Image.open(io.BytesIO(data())).convert("RGB").resize((32, 32), Image.Resampling.LANCZOS)
+            )
             for _, data in pictures(sample_file("portraits"))
         ]
     )
