@@ -31,11 +31,11 @@ from stylegan_toon.errors import InputError
 @click.option("--refine-steps", type=click.IntRange(0), metavar="N", help="Steps of optimisation instead.")
 @click.option(
     "--space",
-    type=click.Choice(["f/w+", "w+", "w"]),
+    type=click.Choice(["f3/w+", "f/w+", "w+", "w"]),
     default="f/w+",
     show_default=True,
-    help="One code a layer and a shift of features; the codes alone; one code for all: ever further "
-    "from the photo, ever easier to edit.",
+    help="One code a layer and shifts of features of three resolutions, or of one; the codes alone; one "
+    "code for all: ever further from the photo, ever easier to edit. toonify takes the first.",
 )
 @click.option(
     "--noise/--no-noise", default=True, help="Optimise the noise inputs, too, of a generator that uses any."

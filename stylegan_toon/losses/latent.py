@@ -19,10 +19,16 @@ def offset_loss(w_plus: Tensor) -> Tensor:
 
 
 def part_weights(size: int, parts: float) -> Tensor:
-    """[1, 1, size, size], float64, of mean 1: eyes, brows and mouth count 1 + parts times as much as others.
+    """[1, 1, size, size], float64, of mean 1: eyes, brows and mouth count 1 + parts times as much."""
+    weights = 1 + parts * part_mask(size)
+    return weights / weights.mean()
+
+
+def part_mask(size: int) -> Tensor:
+    """[1, 1, size, size], float64: 1 in the middle of eyes with brows and of the mouth, 0 elsewhere, softly.
 
     For aligned squares (faces.align), in which these parts always lie at the same places; not of a paper. A
-    multiple of 2^-10 before parts and the mean come in, so that it is the same on every machine.
+    multiple of 2^-10, so that it is the same on every machine.
     """
     at = (torch.arange(size, dtype=torch.float64) + 0.5) / size
 
@@ -33,8 +39,7 @@ def part_weights(size: int, parts: float) -> Tensor:
     for x, y, wide, high in PARTS:
         part = 1 - 0.3 * (along(y, high)[:, None] + along(x, wide))
         inside = inside.maximum((part * 1024).round() / 1024)
-    weights = 1 + parts * inside
-    return (weights / weights.mean())[None, None]
+    return inside[None, None]
 
 
 def pyramid_l1(a: Tensor, b: Tensor, levels: int = 3, weights: Tensor | None = None) -> Tensor:

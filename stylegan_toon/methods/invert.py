@@ -15,21 +15,24 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Adam
 
 from stylegan_toon.exact import normal
 from stylegan_toon.features.look import Look
 from stylegan_toon.losses.identity import identity_loss
-from stylegan_toon.losses.latent import part_weights, pyramid_l1
+from stylegan_toon.losses.latent import part_mask, part_weights, pyramid_l1
 from stylegan_toon.losses.perceptual import map_distance
 from stylegan_toon.losses.regularize import noise_penalty
 from stylegan_toon.nn.modulated import StyledConv
 from stylegan_toon.stylegan2.adapters import add_lora, style_parameters
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import unfold_shift
 
 STEPS = (0, 30, 100, 400)  # of --refine 0, 1, 2, 3
-SPACES = ("f/w+", "w+", "w")
+SPACES = ("f3/w+", "f/w+", "w+", "w")
+SHIFTED = SPACES[:2]
 RANK = 8  # of what tune() changes
 SQUARE, FEATURE, IDENTITY, NOISE = 0.5, 0.5, 0.2, 1.0  # weights beside that of the pixel pyramid
 PARTS = 10.0  # how much more eyes, brows and mouth count in the pyramid
@@ -45,7 +48,7 @@ GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a ste
 @dataclass(frozen=True)
 class Inversion:
     """w_plus [N, L, D]; the maps [N, 1, r, r] of every noise input where they were optimised; in the space
-    F/W+ the shift [N, C, r, r] of features."""
+    F/W+ the shift [N, C, r, r] of features, as latents.unfold_shift takes it."""
 
     w_plus: Tensor
     noise: list[Tensor]
@@ -120,11 +123,13 @@ def refine(
         steps: how many; 0 takes the start itself.
         look: what pictures are compared by, beside pixels; None leaves it out.
         space: "w" keeps one code for all layers, at first the mean of w_plus; "f/w+" also shifts the features
-            of an eighth of the resolution.
+            of an eighth of the resolution, and "f3/w+" those of a quarter, too, and of half where
+            eyes, brows and mouth are.
         noise: also optimise the noise inputs, where the generator uses any; else it draws without.
         lr: in units of the spread of w; the rate rises and falls.
         usual: [K, L, D], as unusual() has its spread.
-        shift: [N, C, r, r], where that of "f/w+" starts; None is at none.
+        shift: where that of "f/w+" or "f3/w+" starts, [N, C, r, r] of an eighth of the resolution, or with
+            the channels of those above it; None is at none.
     Returns: that of the lowest loss seen for each photo. Samples do not influence each other. In float64 the
         codes stay on a grid, so that every step begins with the same bits on every machine.
     Raises: ValueError for another space.
@@ -134,7 +139,7 @@ def refine(
     if space == "w":
         w_plus = w_plus.mean(1, keepdim=True).expand_as(w_plus)
     if not steps:
-        return Inversion(w_plus, [], shift if space == "f/w+" else None)
+        return Inversion(w_plus, [], shift if space in SHIFTED else None)
     exact = w_plus.dtype == torch.float64
     with torch.no_grad():
         z = normal((1024, g.config.z_dim), torch.Generator().manual_seed(0), exact)
@@ -143,11 +148,15 @@ def refine(
     start = on_grid(w_plus.detach().clone())
     free = start[:, : 1 if space == "w" else None].clone().requires_grad_()
     maps = white_noise(g, len(photos)) if noise else []
-    unit = on_grid(feature_spread(g, z[:64].to(w_plus.device))) if space == "f/w+" else None
-    drift = []
-    if unit is not None:
-        none = torch.zeros_like(unit).repeat(len(photos), 1, 1, 1)
-        drift = [(none if shift is None else on_grid(shift.detach() / unit.clamp(min=1e-6))).requires_grad_()]
+    unit, drift = None, []
+    if space in SHIFTED:
+        channels = None if space == "f3/w+" else g.config.channels[g.config.shift_block]
+        unit = on_grid(feature_spread(g, z[:64].to(w_plus.device))[:, :channels])
+        drift = [torch.zeros_like(unit).repeat(len(photos), 1, 1, 1)]
+        if shift is not None:
+            known_part = slice(shift.shape[1])
+            drift[0][:, known_part] = on_grid(shift.detach() / unit[:, known_part].clamp(min=1e-6))
+        drift[0].requires_grad_()
     groups = [{"params": [free], "scale": float(spread)}]
     groups += [{"params": part, "scale": pace} for part, pace in ((maps, 1.0), (drift, PACE)) if part]
     optimizer = Adam(groups, betas=BETAS)
@@ -167,7 +176,8 @@ def refine(
             pull = USUAL * unusual(moves, usual, NARROW * float(spread))
         losses = losses + pull / max(steps, LEAST)
         if drift:
-            losses = losses + SHIFT * drift[0].square().mean([1, 2, 3])
+            for part in unfold_shift(g.config, drift[0]).values():
+                losses = losses + SHIFT * part.square().mean([1, 2, 3])
         if maps:
             losses = losses + NOISE * noise_penalty(maps)
         with torch.no_grad():
@@ -201,11 +211,17 @@ def on_grid(x: Tensor) -> Tensor:
 
 
 def feature_spread(g: Generator, z: Tensor) -> Tensor:
-    """[1, C, r, r] as config.shift_shape: each channel's deviation over pictures of z and places."""
-    shape = g.config.shift_shape
+    """[1, C, r, r] as config.shift_shape: each channel's deviation over pictures of z and places.
+
+    Of half the resolution, 0 but where eyes, brows and mouth are.
+    """
+    k = g.config.shift_block
     with torch.no_grad():
-        *_, (features, _) = g.synthesis.run(g.codes(z), "none", g.config.block_of([1, *shape]) + 1)
-    return features.std([0, 2, 3], keepdim=True).expand(1, *shape).clone()
+        features = [features for features, _ in g.synthesis.run(g.codes(z), "none", k + 3)][k:]
+    units = [f.std([0, 2, 3], keepdim=True).expand_as(f[:1]) for f in features]
+    if len(units) == 3:
+        units[2] = units[2] * part_mask(units[2].shape[3]).to(units[2])
+    return torch.cat([F.pixel_unshuffle(unit, 2**i) for i, unit in enumerate(units)], 1)
 
 
 def white_noise(g: Generator, count: int) -> list[Tensor]:

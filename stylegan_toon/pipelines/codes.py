@@ -159,12 +159,16 @@ class Family:
 
 
 def _together(parts: Sequence[Codes]) -> Tensor | None:
-    """The shifts of all parts, 0 for a part that has none; None if no part has."""
-    there = next((part.shift for part in parts if part.shift is not None), None)
-    if there is None:
+    """The shifts of all parts, of as many resolutions as any has, 0 where one has none; None if none has."""
+    known = [part.shift for part in parts if part.shift is not None]
+    if not known:
         return None
-    none = there.new_zeros(1, *there.shape[1:])
-    return torch.cat([none.repeat(len(p.names), 1, 1, 1) if p.shift is None else p.shift for p in parts])
+    most = max(known, key=lambda shift: shift.shape[1])
+    together = most.new_zeros(sum(len(part.names) for part in parts), *most.shape[1:])
+    for rows, part in zip(together.split([len(part.names) for part in parts]), parts, strict=True):
+        if part.shift is not None:
+            rows[:, : part.shift.shape[1]] = part.shift
+    return together
 
 
 def read_codes(given: Sequence[str], g: Generator) -> Codes | None:

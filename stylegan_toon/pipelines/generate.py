@@ -100,17 +100,18 @@ def read_latents(path: str | Path, generator: Generator) -> tuple[str, Tensor]:
 
 
 def read_shift(path: str | Path, g: Generator) -> Tensor | None:
-    """The shift [N, C, r, r] of features, as g wants it, where the file is a latent file that has one.
+    """The shift of features, as latents.unfold_shift takes it, where the file is a latent file that has one.
+
 
     Raises: ModelError, for one of another shape, too.
     """
     shift = load_shift(path) if Path(path).suffix == ".safetensors" else None
     if shift is None:
         return None
-    if (given := [*shift.shape[1:]]) != (wanted := [*g.config.shift_shape]):
-        raise ModelError(
-            f"{shown(path)}: its shift is of {given}, wanted {wanted}; name the generator it is of"
-        )
+    _, *size = wanted = g.config.shift_shape
+    if [*shift.shape[1:]] not in ([*wanted], [g.config.channels[g.config.shift_block], *size]):
+        given = f"its shift is of {[*shift.shape[1:]]}, wanted {[*wanted]}"
+        raise ModelError(f"{shown(path)}: {given}; name the generator it is of")
     return shift.to(g.w_mean)
 
 

@@ -21,7 +21,7 @@ from stylegan_toon.features.look import Look, load_look
 from stylegan_toon.features.mobileface import NAME, load_mobileface
 from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor
 from stylegan_toon.metadata import chunks, file_entry, model_entry
-from stylegan_toon.methods.invert import NEAR_RATE, RANK, RATE, STEPS, Inversion, refine, tune
+from stylegan_toon.methods.invert import NEAR_RATE, RANK, RATE, SHIFTED, STEPS, Inversion, refine, tune
 from stylegan_toon.paths import pretrained_file
 from stylegan_toon.pipelines.models import check_encoder, load_network, parent_name, sibling
 from stylegan_toon.stylegan2.adapters import style_checkpoint
@@ -35,6 +35,8 @@ PTI_STEPS = 100
 
 class Inverter:
     """A photo generator with what turns photos into its codes, ready for any number of photos."""
+
+    space = "f/w+"  # what fit looks in, as methods.invert.refine: near, and yet edits move it
 
     def __init__(
         self,
@@ -145,13 +147,17 @@ class Inverter:
         """pictures on the source's device and in its dtype."""
         return pictures.to(self.device, self.source.w_mean.dtype)
 
-    def fit(self, photos: Tensor, steps: int = 0, space: str = "f/w+", noise: bool = False) -> Inversion:
-        """Aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then optimisation as methods.invert.refine."""
+    def fit(self, photos: Tensor, steps: int = 0, space: str | None = None, noise: bool = False) -> Inversion:
+        """Aligned photos [N, 3, R, R] in [-1, 1]: the encoder, then optimisation as methods.invert.refine.
+
+        space: as refine; None is the class's.
+        """
+        space = space or self.space
         start = self._start(photos, steps)
         encoder, usual, shift = self._encoder, None, None
         if isinstance(encoder, Encoder) and encoder.config.spread:
             usual = encoder.codes_spread
-        if encoder is not None and space == "f/w+":
+        if encoder is not None and space in SHIFTED:
             with torch.no_grad():
                 shift = predict_shift(encoder, self.source, photos, start)
         more = (space, noise, RATE if shift is None else NEAR_RATE, usual, shift)

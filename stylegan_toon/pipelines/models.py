@@ -75,7 +75,7 @@ def check_encoder(encoder: AnyEncoder, generator: Generator) -> None:
             f"of {taken.w_dim}; name an encoder that was trained for it"
         )
     if isinstance(made, EncoderConfig) and made.shift:
-        wanted = taken.shift_shape[0], taken.resolution
+        wanted = taken.channels[taken.shift_block], taken.resolution
         if (made.shift, made.resolution) != wanted:
             raise ModelError(
                 f"the encoder shifts {made.shift} channels at {made.resolution} px, the generator has "

@@ -48,6 +48,8 @@ class Result:
 class Toonifier(Inverter):
     """The loaded models of one style, ready for any number of photos."""
 
+    space = "f3/w+"  # what is drawn is not edited any more
+
     def __init__(
         self,
         style: str = "storybook",

@@ -108,7 +108,8 @@ def train_shift(
         raise ModelError(f"{shown(start or source)} is an encoder of pSp's shape; name one of train-encoder")
     if encoder.shift is None:
         z = torch.randn(256, g.config.z_dim, device=where)
-        encoder = encoder_net.with_shift(encoder, feature_spread(g, z)[0, :, :1, :1].cpu().clamp(min=1e-6))
+        unit = feature_spread(g, z)[0, : g.config.channels[g.config.shift_block], :1, :1]
+        encoder = encoder_net.with_shift(encoder, unit.cpu().clamp(min=1e-6))
     check_encoder(encoder, g)
     shape = g.config
     look_at = load_look(shape.resolution, where)[0]

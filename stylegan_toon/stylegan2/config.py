@@ -57,14 +57,27 @@ class Config:
         return 2 * self.n_resolutions
 
     @property
-    def shift_shape(self) -> tuple[int, int, int]:
-        """(C, r, r) of the features that codes of F/W+ shift: an eighth of the resolution, and at least 4."""
-        k = max(0, self.n_resolutions - 4)
-        return self.channels[k], 4 << k, 4 << k
+    def shift_block(self) -> int:
+        """Which resolution, from 0 for 4x4 up, is the lowest whose features codes of F/W+ shift: an eighth of
+        the whole, and at least 4 px."""
+        return max(0, self.n_resolutions - 4)
 
-    def block_of(self, shape: Sequence[int]) -> int:
-        """Which resolution, from 0 for 4x4 up, has features of a shape [N, C, r, r]. Raises: ValueError."""
-        for k, channels in enumerate(self.channels):
-            if tuple(shape[1:]) == (channels, 4 << k, 4 << k):
-                return k
+    @property
+    def shift_shape(self) -> tuple[int, int, int]:
+        """(C, r, r) of the largest shift of codes of F/W+: of the features of resolution shift_block and of
+        two more above it, as far as there are, those folded as pixel_unshuffle does."""
+        k = self.shift_block
+        return sum(self._shift_widths(k, 3)), 4 << k, 4 << k
+
+    def shift_parts(self, shape: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+        """The lowest resolution, counted from 0 for 4x4 up, that a shift of shape [N, C, r, r] is of, and how
+        many of its channels are of that, of the next, of the one after it. Raises: ValueError."""
+        for k in range(self.n_resolutions):
+            for count in (1, 2, 3):
+                widths = self._shift_widths(k, count)
+                if tuple(shape[1:]) == (sum(widths), 4 << k, 4 << k):
+                    return k, widths
         raise ValueError(f"no resolution has features [N, C, r, r] of {list(shape)}")
+
+    def _shift_widths(self, k: int, count: int) -> tuple[int, ...]:
+        return tuple(4**i * channels for i, channels in enumerate(self.channels[k : k + count]))

@@ -26,7 +26,8 @@ class Config:
 
     rank 0 is the head of Cartoon-StyleGAN's encoder: one linear layer from the trunk to all codes.
     spread: how many directions tell how the codes of photos are spread; 0 where that is not known.
-    shift: channels of the features whose shift (the space F/W+) a further head gives; 0 has none. shift_width
+    shift: channels of the features, of the generator's shift_block, whose shift (the space F/W+) a further
+        head gives; 0 has none. shift_width
         and shift_blocks are that head's.
     """
 
@@ -133,7 +134,7 @@ class Encoder(nn.Module):
 
 def draw_shifted(g: Generator, w_plus: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
     """What g draws of w_plus [N, L, D], [N, 3, R, R], and the features that a shift goes to, with it."""
-    at = g.config.block_of([1, *g.config.shift_shape])
+    at = g.config.shift_block
     steps = [*g.synthesis.run(w_plus, "none", shift=shift)]
     return steps[-1][1], steps[at][0]
 

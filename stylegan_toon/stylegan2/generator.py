@@ -10,7 +10,7 @@ from cuda_ops import setup_filter, upfirdn2d
 from stylegan_toon.nn.equalized import EqualLinear, PixelNorm
 from stylegan_toon.nn.modulated import StyledConv, ToRGB
 from stylegan_toon.stylegan2.config import Config
-from stylegan_toon.stylegan2.latents import mix, truncate
+from stylegan_toon.stylegan2.latents import mix, truncate, unfold_shift
 
 NOISE_MODES = ("const", "random", "none")
 
@@ -92,7 +92,8 @@ class Synthesis(nn.Module):
             w_plus: [N, L, D] float32.
             noise: one of NOISE_MODES, or 2 * n_resolutions - 1 tensors [N or 1, 1, r, r].
             upto: run only the first so many resolutions; None means all.
-            shift: [N or 1, C, r, r], added to the features of its resolution (the space F/W+).
+            shift: [N or 1, C, r, r], added to the features of its resolution, or of up to three (the space
+                F/W+), as latents.unfold_shift takes it.
         Raises: ValueError for w_plus or shift of another shape, and for another noise mode.
         """
         return [rgb for _, rgb in self.run(w_plus, noise, upto, shift)]
@@ -110,14 +111,14 @@ class Synthesis(nn.Module):
             raise ValueError(f"expected w_plus [N, {wanted[0]}, {wanted[1]}], got {list(w_plus.shape)}")
         if isinstance(noise, str) and noise not in NOISE_MODES:
             raise ValueError(f"noise must be one of {', '.join(NOISE_MODES)} or tensors, not {noise!r}")
-        at = None if shift is None else self.config.block_of(shift.shape)
+        shifts = {} if shift is None else unfold_shift(self.config, shift)
         x = self.const.to(self.compute_dtype).expand(w_plus.shape[0], -1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last)
         picture: Tensor | None = None
         ws, noises = w_plus.unbind(1), [noise] * self.config.n_layers if isinstance(noise, str) else noise
         for k, block in enumerate(self.blocks[:upto]):
             first = max(0, 2 * k - 1)
-            x, rgb = block(x, ws[first : 2 * k + 2], noises[first : 2 * k + 1], shift if k == at else None)
+            x, rgb = block(x, ws[first : 2 * k + 2], noises[first : 2 * k + 1], shifts.get(k))
             picture = rgb if picture is None else rgb + upfirdn2d(picture, self.fir, up=2, pad=(2, 1))
             yield x, picture
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan_toon.errors import UsageError
+from stylegan_toon.stylegan2.config import Config
 
 GROUPS = {"coarse": slice(0, 4), "medium": slice(4, 8), "fine": slice(8, None)}
 
@@ -102,3 +103,15 @@ def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
     sine = angle.sin()
     round_way = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / sine.clamp(min=1e-12)
     return torch.where(sine < 1e-4, torch.lerp(a, b, t), round_way)
+
+
+def unfold_shift(config: Config, shift: Tensor) -> dict[int, Tensor]:
+    """What a shift in the space F/W+ adds to the features of which resolution, counted from 0 for 4x4 up.
+
+    shift: [N, C, r, r] of the features of r x r; or with more channels, behind those the shift of the next
+        resolution, [N, C', 2 r, 2 r] folded by pixel_unshuffle, and then that of the one after it.
+    Raises: ValueError for another.
+    """
+    k, widths = config.shift_parts(shift.shape)
+    parts = shift.split(widths, dim=1)
+    return {k + i: F.pixel_shuffle(part, 2**i) for i, part in enumerate(parts)}

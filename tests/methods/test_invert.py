@@ -1,7 +1,7 @@
 """Optimising codes, noise and, round them, the generator: on generators' own pictures, whose codes exist."""
 
 import copy
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -10,12 +10,14 @@ import torch.nn.functional as F
 
 from stylegan_toon.checkpoint.format import save
 from stylegan_toon.exact import double
-from stylegan_toon.methods.invert import GRID, Inversion, gap, rate, refine, tune, unusual
+from stylegan_toon.losses.latent import part_mask
+from stylegan_toon.methods.invert import GRID, Inversion, feature_spread, gap, rate, refine, tune, unusual
 from stylegan_toon.pipelines.models import load_generator
 from stylegan_toon.stylegan2.adapters import style_checkpoint
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import unfold_shift
 
 NETWORK = Config(16, (8, 8, 8), 8, 8, 2)
 
@@ -111,7 +113,7 @@ def test_noise_is_optimised_stays_white_and_is_left_out_where_it_changes_nothing
 
 def test_in_float64_codes_stay_on_a_grid():
     g, wanted, start = made()
-    found = refine(double(g), wanted.double(), start.double(), 5, space="f/w+")
+    found = refine(double(g), wanted.double(), start.double(), 5, space="f3/w+")
     assert found.w_plus.dtype == found.shift.dtype == torch.float64
     assert torch.equal(found.w_plus * GRID, (found.w_plus * GRID).round())
     steps = found.shift * GRID**2  # a place on the grid times a deviation on the grid
@@ -121,12 +123,19 @@ def test_in_float64_codes_stay_on_a_grid():
 def test_features_shift_where_codes_do_not_reach():
     g, wanted, start = made()
     wanted = wanted.flip(3)  # no picture of this generator
-    codes, both = (refine(g, wanted, start, 40, look, space) for space in ("w+", "f/w+"))
-    assert codes.shift is None and both.shift.shape == (2, *g.config.shift_shape) == (2, 8, 4, 4)
+    codes, both = (refine(g, wanted, start, 40, look, space) for space in ("w+", "f3/w+"))
+    assert codes.shift is None and both.shift.shape == (2, *g.config.shift_shape) == (
+        2,
+        8 + 4 * 8 + 16 * 8,
+        4,
+        4,
+    )
     assert (off(both, g, wanted) < 0.8 * off(codes, g, wanted)).all()
-    alone = refine(g, wanted[1:], start[1:], 40, look, "f/w+")
+    alone = refine(g, wanted[1:], start[1:], 40, look, "f3/w+")
     torch.testing.assert_close(alone.shift, both.shift[1:], atol=1e-3, rtol=1e-3)
-    assert refine(g, wanted, start, 0, look, "f/w+").shift is None
+    one = refine(g, wanted, start, 40, look, "f/w+")
+    assert one.shift.shape == (2, 8, 4, 4) and (off(both, g, wanted) < off(one, g, wanted)).all()
+    assert refine(g, wanted, start, 0, look, "f3/w+").shift is None
 
 
 def test_a_shift_is_added_to_the_features_of_its_resolution():
@@ -144,9 +153,56 @@ def test_a_shift_is_added_to_the_features_of_its_resolution():
         g.synthesis(start, "none", shift=torch.zeros(2, 7, 4, 4))
 
 
+def test_a_shift_of_three_resolutions_is_added_to_the_features_of_each():
+    g, _, start = made()
+    parts, folded = [torch.randn(2, 8, 4 << k, 4 << k) for k in range(3)], []
+    for k, part in enumerate(parts):
+        times = 2**k
+        flat = torch.zeros(2, 8 * times**2, 4, 4)
+        for channel, y, x in product(range(8), range(4 * times), range(4 * times)):
+            place = channel * times**2 + y % times * times + x % times
+            flat[:, place, y // times, x // times] = part[:, channel, y, x]
+        folded.append(flat)
+    for count in (2, 3):
+        hooks = [
+            block.conv1.register_forward_hook(lambda module, given, x, part=part: x + part)
+            for block, part in zip(g.synthesis.blocks, parts[:count], strict=False)
+        ]
+        with torch.no_grad():
+            wanted = g.synthesis(start, "none")
+        for hook in hooks:
+            hook.remove()
+        found = g.synthesis(start, "none", shift=torch.cat(folded[:count], 1))
+        assert all(map(torch.equal, found, wanted))
+    with pytest.raises(ValueError, match="no resolution has features"):  # there is none above the last
+        g.synthesis(start, "none", shift=torch.zeros(2, 8 + 32, 16, 16))
+
+
+def test_a_shift_of_the_lower_resolution_is_where_that_of_both_starts():
+    g, wanted, start = made()
+    low = torch.randn(2, 8, 4, 4)
+    begun = refine(g, wanted, start, 1, look, "f3/w+", lr=0.0, shift=low)
+    torch.testing.assert_close(begun.shift[:, :8], low)
+    assert not begun.shift[:, 8:].any()
+
+
+def test_a_shift_is_measured_in_the_deviations_of_channels_and_ends_where_the_face_does():
+    g, _, _ = made()
+    z = torch.randn(32, g.config.z_dim)
+    unit = unfold_shift(g.config, feature_spread(g, z))
+    with torch.no_grad():
+        features = [features for features, _ in g.synthesis.run(g.codes(z), "none")]
+    inside = part_mask(16)[0, 0].numpy()
+    assert inside[7, 5] > 0.5 < inside[11, 7] and not inside[:5].any() and not inside[:, :3].any()
+    for k, mask in enumerate((1.0, 1.0, inside)):
+        deviation = features[k].double().numpy().std((0, 2, 3), ddof=1)[:, None, None] * mask
+        wanted = np.broadcast_to(deviation, unit[k].shape[1:])
+        np.testing.assert_allclose(unit[k][0].numpy(), wanted, rtol=1e-4, atol=1e-9)
+
+
 def test_another_space_is_refused():
     g, wanted, start = made()
-    with pytest.raises(ValueError, match=r"f/w\+, w\+, w, not 'z'"):
+    with pytest.raises(ValueError, match=r"f3/w\+, f/w\+, w\+, w, not 'z'"):
         refine(g, wanted, start, 1, space="z")
 
 

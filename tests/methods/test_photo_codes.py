@@ -96,7 +96,7 @@ def test_so_many_draws_take_codes_of_photos(share):
 def photos(n=6, drawn_too=False):
     """Codes and shifts of so many photos, each with numbers of its own; drawings of all but the last."""
     torch.manual_seed(9)
-    codes = torch.randn(n, NETWORK.n_layers, 8), torch.randn(n, *NETWORK.shift_shape)
+    codes = torch.randn(n, NETWORK.n_layers, 8), torch.randn(n, NETWORK.channels[0], 4, 4)
     return (
         Known(*codes, torch.rand(n, 3, 16, 16) * 2 - 1, torch.arange(n) < n - 1)
         if drawn_too
