@@ -71,6 +71,14 @@ class Faces(click.ParamType):
     metavar="PX",
     help="Paint enlarged faces in crisp strokes of this radius, in pixels of the model; 0 does not.",
 )
+@click.option(
+    "--around",
+    type=click.FloatRange(0, 8),
+    default=1.8,
+    show_default=True,
+    metavar="PX",
+    help="Paint the photo around the faces in strokes of this radius, in pixels of the model; 0 leaves it.",
+)
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Photos at a time.")
 @click.option("--exact", is_flag=True, help="The same bytes on every machine; up to 4 times slower.")
 @click.option("--metadata/--no-metadata", default=True, help="Write into every PNG how it was made, or not.")

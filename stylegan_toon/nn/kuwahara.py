@@ -7,13 +7,17 @@ three channels together.
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 SECTORS = 8
 SHARP = 8.0  # the power of the deviation by which a sector's mean counts less
 LEAST = 1e-4  # of a variance, in a range of 2: below it a sector is flat
+WIDEST = 3.0  # px: wider strokes are painted on a smaller picture, and grow with it
+BAND = 2**18  # pixels that paint() filters at a time
 
 
 def kuwahara(pictures: Tensor, radius: float) -> Tensor:
@@ -56,3 +60,28 @@ def sectors(radius: float) -> Tensor:
         parts.append(disc * share)
     whole = torch.stack(parts)
     return whole / whole.sum((1, 2), keepdim=True)
+
+
+def paint(picture: Image.Image, radius: float, dtype: torch.dtype = torch.float32) -> Image.Image:
+    """An RGB picture of any size through the filter, in memory that its size hardly changes.
+
+    radius: as there; below 1 it is 1, and above WIDEST the picture is made smaller first, then larger again.
+    A picture too small for the disc stays as it is. In float64 it is the same on every machine.
+    """
+    radius, size = max(1.0, radius), picture.size
+    if radius > WIDEST:
+        small = [max(1, round(edge * WIDEST / radius)) for edge in size]
+        picture, radius = picture.resize((small[0], small[1]), Image.Resampling.LANCZOS), WIDEST
+    reach = math.ceil(radius)
+    if min(picture.size) <= reach:
+        return picture.resize(size, Image.Resampling.BICUBIC)
+    levels = np.pad(np.asarray(picture), ((reach, reach), (0, 0), (0, 0)), mode="reflect")
+    rows = max(1, BAND // picture.width)
+    bands = []
+    for top in range(0, picture.height, rows):  # each with the rows beside it that its strokes reach
+        band = torch.from_numpy(levels[top : top + rows + 2 * reach].transpose(2, 0, 1).copy())[None]
+        with torch.inference_mode():
+            drawn = kuwahara(band.to(dtype) / 127.5 - 1, radius)[0, :, reach:-reach]
+            bands.append(((drawn + 1) * 127.5).round().clamp(0, 255).byte())
+    painted = Image.fromarray(torch.cat(bands, 1).permute(1, 2, 0).contiguous().numpy())
+    return painted.resize(size, Image.Resampling.BICUBIC) if painted.size != size else painted

@@ -213,12 +213,14 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
     if "encoder" in used and note.entry("models", "encoder")[0] != note.entry("models", "source")[0]:
         encoder = note.model("encoder", folders, what="encoder")
     upscale = note.model("upscaler", folders, what="upscaler") if "upscaler" in used else "none"
-    strokes = float(note.get("strokes", int, float)) if "strokes" in note.about else 0.0
-    if not 0 <= strokes <= MOST_STROKES:
-        raise note.damaged("strokes")
+    radii = {}
+    for key in ("strokes", "around"):
+        radii[key] = float(note.get(key, int, float)) if key in note.about else 0.0
+        if not 0 <= radii[key] <= MOST_STROKES:
+            raise note.damaged(key)
     toonifier = Toonifier(
         style, source, recipe, device, exact=exact, detector=detector, encoder=encoder, upscale=upscale,
-        strokes=strokes,
+        strokes=radii["strokes"], around=radii["around"],
     )  # fmt: skip
     if "photo" not in note.about:
         return to_uint8(toonifier.pairs(seed)[None])[0]
@@ -241,7 +243,7 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
                              f"(SHA-256 {digest[:12]}); the one here is {entry['file'][:40]}")  # fmt: skip
     if not crop:
         edges = [side(face.points) for face in faces]
-        return whole(opened, faces, toonifier.enlarged(cartoons, edges), exact)
+        return whole(toonifier.backdrop(opened, faces), faces, toonifier.enlarged(cartoons, edges), exact)
     size = None if note.about.get("size") is None else note.count("size", 16)
     (square,) = toonifier.enlarged(cartoons[crop - 1 : crop], [size or 0])
     return np.asarray(picture(square, size))

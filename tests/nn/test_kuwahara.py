@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from stylegan_toon.nn.kuwahara import LEAST, SECTORS, SHARP, kuwahara, sectors
+from stylegan_toon.nn import kuwahara as module
+from stylegan_toon.nn.kuwahara import LEAST, SECTORS, SHARP, WIDEST, kuwahara, paint, sectors
 
 
 def by_hand(picture, radius):
@@ -81,3 +83,31 @@ def test_gradients_pass():
         1, 3, 6, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64
     ).requires_grad_()
     assert torch.autograd.gradcheck(lambda p: kuwahara(p, 1.5), (x,))
+
+
+def levels(height, width):
+    return np.random.default_rng(4).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("band", [1, 37 * 4, 10**6])
+def test_a_picture_painted_in_bands_is_painted_whole(monkeypatch, band):
+    monkeypatch.setattr(module, "BAND", band)
+    picture = levels(23, 37)
+    wanted = (by_hand(picture.transpose(2, 0, 1) / 127.5 - 1, 2.0) + 1) * 127.5
+    made = np.asarray(paint(Image.fromarray(picture), 2.0, torch.float64))
+    assert np.array_equal(made, np.rint(wanted).transpose(1, 2, 0))
+
+
+def test_wide_strokes_are_those_of_a_smaller_picture(monkeypatch):
+    picture = Image.fromarray(levels(120, 200))
+    small = picture.resize((50, 30), Image.Resampling.LANCZOS)
+    wanted = paint(small, WIDEST).resize((200, 120), Image.Resampling.BICUBIC)
+    assert np.array_equal(np.asarray(paint(picture, 4 * WIDEST)), np.asarray(wanted))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (5, 4)])
+@pytest.mark.parametrize("radius", [0.1, 2.5, 40.0])
+def test_every_size_is_painted_and_kept(size, radius):
+    picture = Image.new("RGB", size, (10, 200, 30))
+    made = paint(picture, radius)
+    assert made.size == size and np.array_equal(np.asarray(made), np.asarray(picture))  # flat stays flat

@@ -11,7 +11,7 @@ from stylegan_toon.errors import MissingPartError, UsageError
 from stylegan_toon.methods.gan import Gan, GanConfig
 from stylegan_toon.methods.scratch import Scratch
 from stylegan_toon.pipelines.bench import ops, peers, timing, toonify, train
-from stylegan_toon.pipelines.toonify import STROKES, Toonifier, toonify_files
+from stylegan_toon.pipelines.toonify import AROUND, STROKES, Toonifier, toonify_files
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator
@@ -161,7 +161,7 @@ def test_the_line_through_given_times():
 def test_the_stages_are_what_toonify_does(tmp_path):
     photo, out = tmp_path / "photo.png", tmp_path / "staged.png"
     toonify.drawn_photo(320, 0, "cpu").save(photo)
-    toonifier = Toonifier(device="cpu", upscale="auto", strokes=STROKES)
+    toonifier = Toonifier(device="cpu", upscale="auto", strokes=STROKES, around=AROUND)
     for stage in toonify.stages_of(toonifier, [photo], out).values():
         stage()
     folder = str(tmp_path / "out")

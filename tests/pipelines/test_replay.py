@@ -108,7 +108,7 @@ def test_a_picture_by_an_encoder_of_e4e_comes_again(call, tmp_path):
         assert about["models"]["encoder"]["name"] == name
         made.append(np.asarray(Image.open(tmp_path / "out/me.png")))
     assert call("toonify", "me.png", *STYLE, "--crop-only", "--out", "plain")[0] == 0
-    assert np.array_equal(made[1], made[2]) and np.abs(made[0].astype(int) - made[1]).max() <= 1
+    assert np.array_equal(made[1], made[2]) and np.abs(made[0].astype(int) - made[1]).mean() < 0.1
     assert not np.array_equal(made[0], np.asarray(Image.open(tmp_path / "plain/me.png")))
     code, out, err = call("toonify", "me.png", "--style", "e4e.pt", "--source", "e4e.pt", "--out", "whole")
     assert code == 0 and read(tmp_path / out.strip())["models"]["encoder"]["name"] == "e4e.pt", err

@@ -13,7 +13,10 @@ from PIL import Image
 
 from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
+from stylegan_toon.faces.align import side
+from stylegan_toon.faces.detect import find_faces
 from stylegan_toon.methods.invert import refine
+from stylegan_toon.nn.kuwahara import paint
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe, blend
 from stylegan_toon.stylegan2.config import Config
@@ -38,7 +41,7 @@ def toon(models, tmp_path, monkeypatch):
 
 
 def test_a_photo_comes_back_whole_with_a_changed_face(toon, tmp_path):
-    code, out, err = toon(PORTRAIT)
+    code, out, err = toon(PORTRAIT, "--around", "0")
     assert (code, out.strip()) == (0, "out/nasa_astronaut.png"), err
     photo = np.asarray(Image.open(PORTRAIT).convert("RGB")).astype(int)
     with Image.open(tmp_path / out.strip()) as made:
@@ -46,6 +49,24 @@ def test_a_photo_comes_back_whole_with_a_changed_face(toon, tmp_path):
     assert changed.shape == photo.shape[:2]
     assert changed[60:170, 180:270].mean() > 10  # the face
     assert changed[300:].max() == 0 and changed[:, :80].max() == 0  # suit and background, to the bit
+
+
+def test_the_photo_around_a_face_is_painted_in_strokes_as_large_as_its_own(toon, tmp_path):
+    photo = Image.open(PORTRAIT).convert("RGB")
+    assert toon(PORTRAIT, "--around", "0.5", "--out", "a")[0] == 0
+    made = Image.open(tmp_path / "a/nasa_astronaut.png")
+    (face,) = find_faces(photo)
+    wanted = paint(photo, 0.5 * side(face.points) / 32)  # the model's edge
+    assert np.array_equal(np.asarray(made)[300:], np.asarray(wanted)[300:])
+    assert not np.array_equal(np.asarray(made)[300:], np.asarray(photo)[300:])
+    assert toon(PORTRAIT, "--out", "b")[0] == 0
+    assert json.loads(made.info["stylegan-toon"])["around"] == 0.5
+    assert json.loads(Image.open(tmp_path / "b/nasa_astronaut.png").info["stylegan-toon"])["around"] == 1.8
+    assert toon(PORTRAIT, "--crop-only", "--out", "c")[0] == 0
+    assert "around" not in json.loads(Image.open(tmp_path / "c/nasa_astronaut.png").info["stylegan-toon"])
+    for value in ("-1", "9", "wide"):
+        code, _, err = toon(PORTRAIT, "--around", value)
+        assert code == 2 and "--around" in err
 
 
 def test_crop_only_writes_the_square_at_the_size_asked_for(toon, tmp_path):

@@ -31,7 +31,7 @@ from stylegan_toon.pipelines.bench.timing import (
     wait,
 )
 from stylegan_toon.pipelines.export import in_onnxruntime
-from stylegan_toon.pipelines.toonify import STROKES, Toonifier, picture, whole
+from stylegan_toon.pipelines.toonify import AROUND, STROKES, Toonifier, picture, whole
 from stylegan_toon.stylegan2.latents import truncate
 from stylegan_toon.stylegan2.onnx_graph import to_onnx
 
@@ -71,7 +71,7 @@ def bench(
         file, out = Path(folder, "photo.png"), Path(folder, "out.png")
         drawn_photo(resolution, seed, device).save(file)
         began = time.perf_counter()
-        toonifier = Toonifier(device=device, upscale="auto", strokes=STROKES)
+        toonifier = Toonifier(device=device, upscale="auto", strokes=STROKES, around=AROUND)
         stages = stages_of(toonifier, [file], out)
         try:
             _all(stages)
@@ -193,7 +193,8 @@ def stages_of(toonifier: Toonifier, files: Sequence[Path], out: Path) -> dict[st
     def paste() -> None:
         squares = iter(left["squares"])
         left["pictures"] = [
-            whole(photo, faces, [next(squares) for _ in faces], False) for photo, faces in opened
+            whole(toonifier.backdrop(photo, faces), faces, [next(squares) for _ in faces], False)
+            for photo, faces in opened
         ]
 
     def save() -> None:
