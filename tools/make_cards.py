@@ -221,7 +221,7 @@ with structure, identity and low-pass losses and ADA, its mapping and 4x4 block 
 - **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}.
 - **Limits.** {LIMITS[style]}
 - **Not blind.** {HISTORY[style]} The last runs and the shift of features were settled by eye on training photos and the bundled
-  portrait, first runs on nine demo portraits, of two of whose people four photos are in the second table. How much eyes
+  portrait, that its finer parts help on six demo portraits, first runs on nine demo portraits, of two of whose people four photos are in the second table. How much eyes
   and mouth count in refinement, and how long the encoder was trained, was settled with 34 of the pairs there in sight, judged by
   the emotion network, too. MobileFace, which finds the person there, was also in the losses of refinement and of the style.
 

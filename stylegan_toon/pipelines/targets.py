@@ -24,8 +24,8 @@ PAPER = {
 }
 
 FEW, SOME = 30, 300  # pictures; the command's own defaults are for SOME and more
-# The fewer pictures, the less is trained, the more is varied (ADA), the closer is the watch. Of 900 drawn heads,
-# KID was lowest after 300 steps.
+# The fewer pictures, the less is trained, the more is varied (ADA), the closer is the watch.
+# Of 900 drawn heads, KID was lowest after 300 steps.
 # What is blended, toonify draws so: coarse shapes of the person, the rest of the style; few freeze it anyway.
 RECIPES: dict[str, Mapping[str, float]] = {
     "few": {
