@@ -79,12 +79,12 @@ def test_other_types_and_widths(way, dtype, tolerance, channels):
 
 
 USES = [
-    ({}, None, 1),
-    ({"d"}, None, 1),
-    ({"d", "noise", "strength", "bias"}, None, None),
-    ({"d", "noise", "strength", "bias", "scale"}, FILTER, 0.9),
-    ({"noise", "bias", "scale"}, FILTER, None),
-    ({"scale", "strength"}, FILTER, None),
+    ((), None, 1),
+    (("d",), None, 1),
+    (("d", "noise", "strength", "bias"), None, None),
+    (("d", "noise", "strength", "bias", "scale"), FILTER, 0.9),
+    (("noise", "bias", "scale"), FILTER, None),
+    (("scale", "strength"), FILTER, None),
 ]
 
 
