@@ -1,12 +1,12 @@
 """Which model --clip means."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from stylegan_toon.errors import ModelError
-from stylegan_toon.features import clip_words
 from stylegan_toon.features.clip import CLIP, Config
 from stylegan_toon.features.clip_words import BytePairs, Words
 from stylegan_toon.pipelines.clip import open_clip
@@ -37,9 +37,8 @@ def test_without_a_name_the_small_one_is_taken_unless_the_real_one_can_read_word
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr("sys.path", [])
-    monkeypatch.delitem(
-        clip_words.clip_module.__globals__["sys"].modules, "_clip_anytorch_simple_tokenizer", False
-    )
+    monkeypatch.setitem(sys.modules, "_clip_anytorch_simple_tokenizer", None)  # gone again afterwards
+    monkeypatch.delitem(sys.modules, "_clip_anytorch_simple_tokenizer")
     assert isinstance(open_clip(report=said.append).words, Words)
     (fetched.parent / "clip").mkdir()
     (fetched.parent / "clip/simple_tokenizer.py").write_text("class SimpleTokenizer: pass\n")
