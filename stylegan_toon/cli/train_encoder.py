@@ -6,6 +6,7 @@ import click
 
 from stylegan_toon.cli.common import Common, toon_command
 from stylegan_toon.cli.training import make_run, run_options
+from stylegan_toon.errors import UsageError
 
 
 def weight(name: str, default: float, of: str) -> Any:
@@ -19,6 +20,7 @@ def weight(name: str, default: float, of: str) -> Any:
     "stylegan-toon train-encoder photos.zip --source runs/faces-128 --out runs/encoder",
     "stylegan-toon train-encoder photos.zip --source ffhq-256 --out runs/ffhq-encoder",
     "stylegan-toon train-encoder photos.zip --shift --start runs/encoder --batch 8 --out runs/shift",
+    "stylegan-toon train-encoder photos.zip --fine-shift --start runs/shift --batch 8 --out runs/fine",
 )
 @click.argument("data", nargs=-1, required=True, type=click.Path())
 @click.option("--source", default="faces", show_default=True, help="The generator: a name, a run or a file.")
@@ -28,6 +30,11 @@ def weight(name: str, default: float, of: str) -> Any:
     is_flag=True,
     help="Codes stay as they are; train a head for the shift of features, by the loss of invert. Weights "
     "below do not count.",
+)
+@click.option(
+    "--fine-shift",
+    is_flag=True,
+    help="As --shift, a head for the two resolutions above, of an encoder that has the other head.",
 )
 @click.option("--out", required=True, type=click.Path(), help="The run folder.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.001, show_default=True)
@@ -50,6 +57,7 @@ def train_encoder(
     source: str,
     start: str | None,
     shift: bool,
+    fine_shift: bool,
     out: str,
     lr: float,
     **options: Any,
@@ -70,8 +78,10 @@ def train_encoder(
     method = Config(batch=options["batch"], lr=lr, parts=options["parts"], **weights)
     run = make_run(common, out, options)
     more = (start, options["exclude"], options["mirror"], common.device)
-    if shift:
-        folder = train_shift(data, source, run, ShiftConfig(options["batch"], lr), *more)
+    if shift and fine_shift:
+        raise UsageError("--shift and --fine-shift train two heads, one after the other; give one of them")
+    if shift or fine_shift:
+        folder = train_shift(data, source, run, ShiftConfig(options["batch"], lr), *more, fine_shift)
     else:
         folder = train(data, source, run, method, *more, common.report)
     common.result(folder / "last.encoder.safetensors")

@@ -24,7 +24,7 @@ def part_weights(size: int, parts: float) -> Tensor:
     return weights / weights.mean()
 
 
-def part_mask(size: int) -> Tensor:
+def part_mask(size: int, parts: Sequence[tuple[float, ...]] = PARTS) -> Tensor:
     """[1, 1, size, size], float64: 1 in the middle of eyes with brows and of the mouth, 0 elsewhere, softly.
 
     For aligned squares (faces.align), in which these parts always lie at the same places; not of a paper. A
@@ -36,7 +36,7 @@ def part_mask(size: int) -> Tensor:
         return ((at - middle) / half).square().square()
 
     inside = torch.zeros(size, size, dtype=torch.float64)
-    for x, y, wide, high in PARTS:
+    for x, y, wide, high in parts:
         part = 1 - 0.3 * (along(y, high)[:, None] + along(x, wide))
         inside = inside.maximum((part * 1024).round() / 1024)
     return inside[None, None]

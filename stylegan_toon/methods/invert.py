@@ -15,7 +15,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Adam
 
@@ -28,7 +27,7 @@ from stylegan_toon.losses.regularize import noise_penalty
 from stylegan_toon.nn.modulated import StyledConv
 from stylegan_toon.stylegan2.adapters import add_lora, style_parameters
 from stylegan_toon.stylegan2.generator import Generator
-from stylegan_toon.stylegan2.latents import unfold_shift
+from stylegan_toon.stylegan2.latents import fold_shift, unfold_shift
 
 STEPS = (0, 30, 100, 400)  # of --refine 0, 1, 2, 3
 SPACES = ("f3/w+", "f/w+", "w+", "w")
@@ -221,7 +220,7 @@ def feature_spread(g: Generator, z: Tensor) -> Tensor:
     units = [f.std([0, 2, 3], keepdim=True).expand_as(f[:1]) for f in features]
     if len(units) == 3:
         units[2] = units[2] * part_mask(units[2].shape[3]).to(units[2])
-    return torch.cat([F.pixel_unshuffle(unit, 2**i) for i, unit in enumerate(units)], 1)
+    return fold_shift(units)
 
 
 def white_noise(g: Generator, count: int) -> list[Tensor]:

@@ -1,10 +1,11 @@
-"""Training the head of an encoder that gives the shift of features (the space F/W+), codes as they are.
+"""Training a head of an encoder that gives a shift of features (the space F/W+), codes as they are.
 
 What methods.invert lowers for one photo by Adam is here lowered over all photos of a pack. Sources: Kang et
 al. 2021, arXiv 2108.08998 (the space); Wang et al. 2022, arXiv 2109.06590 (a network that gives it, from what
 the first picture lacks); Alaluf et al. 2021, arXiv 2104.02699 (passes, a loss after each).
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,8 +17,9 @@ from stylegan_toon.device import channels_last
 from stylegan_toon.errors import UsageError
 from stylegan_toon.features.look import Look
 from stylegan_toon.methods.invert import SHIFT, gap
-from stylegan_toon.stylegan2.encoder import PASSES, Encoder, draw_shifted
+from stylegan_toon.stylegan2.encoder import PASSES, Encoder, FineHead, ShiftHead, draw_shifted, predict_shift
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import fold_shift
 from stylegan_toon.training import ranks
 from stylegan_toon.training.ema import update_ema
 
@@ -30,23 +32,25 @@ class Config:
 
 
 class ShiftTraining(nn.Module):
-    def __init__(self, config: Config, encoder: Encoder, g: Generator, look: Look):
-        """encoder: with a head, which alone is trained. look: as methods.invert.gap compares pictures.
+    def __init__(self, config: Config, encoder: Encoder, g: Generator, look: Look, fine: bool = False):
+        """look: as methods.invert.gap compares pictures.
 
+        encoder: with a head, which alone is trained; fine: with another for the resolutions above, which is.
         Raises: ValueError for an encoder without a head; UsageError for more processes than photos.
         """
         super().__init__()
-        if encoder.shift is None:
-            raise ValueError("the encoder has no head for shifts; use stylegan2.encoder.with_shift")
+        head = encoder.fine if fine else encoder.shift
+        if head is None:
+            how = "with_fine" if fine else "with_shift"
+            raise ValueError(f"the encoder has no head for shifts; use stylegan2.encoder.{how}")
         if config.batch < ranks.world():
             raise UsageError(
                 f"a batch of {config.batch} photos for {ranks.world()} processes; "
                 f"use --batch {ranks.world()} or more"
             )
         self.config = config
-        self.head = encoder.shift
-        self.average = type(self.head)(encoder.config).requires_grad_(False)
-        self.average.load_state_dict(self.head.state_dict())
+        self.head: ShiftHead | FineHead = head
+        self.average = copy.deepcopy(head).requires_grad_(False)
         fixed = Encoder(encoder.config).eval().requires_grad_(False)
         fixed.load_state_dict(encoder.state_dict())
         self._fixed = (channels_last(fixed), g.eval().requires_grad_(False), look)
@@ -56,8 +60,9 @@ class ShiftTraining(nn.Module):
     def encoder(self) -> Encoder:
         """The encoder with the average of the heads so far."""
         fixed = self._fixed[0]
-        assert fixed.shift
-        fixed.shift.load_state_dict(self.average.state_dict())
+        head = fixed.fine if isinstance(self.head, FineHead) else fixed.shift
+        assert head
+        head.load_state_dict(self.average.state_dict())
         return fixed
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -75,20 +80,38 @@ class ShiftTraining(nn.Module):
         share = len(photos) / len(batch["photo"])
         with torch.no_grad():
             w_plus = encoder(photos)
-            drawn, features = draw_shifted(g, w_plus, None)
-            known = look(photos)
-            shift = torch.zeros_like(features)
+            known: list[Tensor] = []
+            if isinstance(self.head, FineHead):
+                low = predict_shift(encoder, g, photos, w_plus, fine=False)
+                assert low is not None
+                known = [low]
+            drawn, features = draw_shifted(g, w_plus, known[0] if known else None)
+            shown = look(photos)
         opt["e"].zero_grad()
         figures: dict[str, Tensor] = {}
+        shift: list[Tensor] = []
         for k in range(PASSES):
-            shift = shift.detach() + self.head(photos, drawn.detach(), features.detach())
-            drawn, features = draw_shifted(g, w_plus, shift)
-            gaps = gap(drawn, photos, look, known).mean()
-            loss = gaps + SHIFT * (shift / self.head.unit).square().mean()
-            (loss * (share / PASSES)).backward()
+            found = self._ask(photos, drawn.detach(), [part.detach() for part in features])
+            shift = [a.detach() + b for a, b in zip(shift, found, strict=True)] if shift else found
+            drawn, features = draw_shifted(g, w_plus, fold_shift([*known, *shift]))
+            gaps = gap(drawn, photos, look, shown).mean()
+            size = torch.stack(
+                [(a / b).square().mean() for a, b in zip(shift, self._units(), strict=True)]
+            ).sum()
+            ((gaps + SHIFT * size) * (share / PASSES)).backward()
             figures[f"e/pass{k + 1}"] = gaps.detach() * share
-        figures["e/size"] = (shift.detach() / self.head.unit).square().mean() * share
+            figures["e/size"] = size.detach() * share
         figures = ranks.share(opt["e"], figures)
         opt["e"].step()
         update_ema(self.average, self.head, min(self.config.ema, (i + 1) / (i + 10)))
         return figures
+
+    def _ask(self, photos: Tensor, drawn: Tensor, features: list[Tensor]) -> list[Tensor]:
+        """What the head says of every resolution that it is for."""
+        if isinstance(self.head, FineHead):
+            return self.head(photos, drawn, features[1:])
+        return [self.head(photos, drawn, features[0])]
+
+    def _units(self) -> list[Tensor]:
+        heads = self.head.levels if isinstance(self.head, FineHead) else [self.head]
+        return [head.get_buffer("unit") for head in heads]

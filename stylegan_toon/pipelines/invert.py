@@ -159,7 +159,7 @@ class Inverter:
             usual = encoder.codes_spread
         if encoder is not None and space in SHIFTED:
             with torch.no_grad():
-                shift = predict_shift(encoder, self.source, photos, start)
+                shift = predict_shift(encoder, self.source, photos, start, space == "f3/w+")
         more = (space, noise, RATE if shift is None else NEAR_RATE, usual, shift)
         return refine(self.source, photos, start, steps, self.look, *more)
 

@@ -75,11 +75,12 @@ def check_encoder(encoder: AnyEncoder, generator: Generator) -> None:
             f"of {taken.w_dim}; name an encoder that was trained for it"
         )
     if isinstance(made, EncoderConfig) and made.shift:
-        wanted = taken.channels[taken.shift_block], taken.resolution
-        if (made.shift, made.resolution) != wanted:
+        wanted, above = taken.channels[taken.shift_block :][:3], len(made.fine)
+        if (made.shift, *made.fine) != wanted[: 1 + above] or made.resolution != taken.resolution:
+            given = ", ".join(map(str, (made.shift, *made.fine)))
             raise ModelError(
-                f"the encoder shifts {made.shift} channels at {made.resolution} px, the generator has "
-                f"{wanted[0]} at {wanted[1]}; name an encoder that was trained for it"
+                f"the encoder shifts {given} channels at {made.resolution} px, the generator has "
+                f"{', '.join(map(str, wanted))} at {taken.resolution}; name one that was trained for it"
             )
 
 

@@ -24,6 +24,7 @@ from stylegan_toon.pipelines.models import check_encoder, load_encoder, load_gen
 from stylegan_toon.pipelines.networks import open_networks
 from stylegan_toon.stylegan2 import encoder as encoder_net
 from stylegan_toon.stylegan2.files import encoder_checkpoint
+from stylegan_toon.stylegan2.latents import unfold_shift
 from stylegan_toon.training.loop import Run, train
 
 DIRECTIONS, PHOTOS = 64, 1000  # of the spread of photos' codes, and what it is taken from
@@ -64,7 +65,10 @@ def train_encoder(
     encoder = encoder_net.Encoder(config)
     if start:
         given = load_encoder(start)
-        if not isinstance(given, encoder_net.Encoder) or replace(given.config, spread=0, shift=0) != config:
+        if (
+            not isinstance(given, encoder_net.Encoder)
+            or replace(given.config, spread=0, shift=0, fine=()) != config
+        ):
             raise ModelError(f"{shown(start)} is an encoder of another shape than {shown(source)} needs")
         known = given.state_dict()
         encoder.load_state_dict({name: known[name] for name in encoder.state_dict()})
@@ -94,10 +98,12 @@ def train_shift(
     exclude: Sequence[str] = (),
     mirror: bool = True,
     device: str = "auto",
+    fine: bool = False,
 ) -> Path:
     """Give an encoder a head for the shift of features, trained on the photos of data; its codes stay.
 
     Args: as train_encoder; start: the encoder, None means the source's own. A head that it has goes on.
+        fine: the head of the resolutions above; the one below it, which must be there, stays, too.
     Returns: the run folder. Raises: as train_encoder.
     """
     where = choose_device(device)
@@ -106,14 +112,16 @@ def train_shift(
     g, encoder = load_generator(source_file, where), load_encoder(start or source_file)
     if not isinstance(encoder, encoder_net.Encoder):
         raise ModelError(f"{shown(start or source)} is an encoder of pSp's shape; name one of train-encoder")
-    if encoder.shift is None:
-        z = torch.randn(256, g.config.z_dim, device=where)
-        unit = feature_spread(g, z)[0, : g.config.channels[g.config.shift_block], :1, :1]
-        encoder = encoder_net.with_shift(encoder, unit.cpu().clamp(min=1e-6))
+    if fine and encoder.shift is None:
+        raise ModelError(f"{shown(start or source)} gives no shifts yet; train-encoder --shift comes first")
+    if (encoder.fine if fine else encoder.shift) is None:
+        spread = feature_spread(g, torch.randn(256, g.config.z_dim, device=where)).cpu()
+        low, *above = (part[0] for part in unfold_shift(g.config, spread).values())
+        encoder = encoder_net.with_fine(encoder, above) if fine else encoder_net.with_shift(encoder, low)
     check_encoder(encoder, g)
     shape = g.config
     look_at = load_look(shape.resolution, where)[0]
-    module = ShiftTraining(method, encoder.requires_grad_(True).to(where), g, look_at).to(where)
+    module = ShiftTraining(method, encoder.requires_grad_(True).to(where), g, look_at, fine).to(where)
     pictures = load_pictures(data, shape.resolution, exclude)
 
     def now() -> tuple[encoder_net.Encoder, Callable[[Tensor], Tensor]]:
@@ -121,7 +129,7 @@ def train_shift(
 
         def draw(photos: Tensor) -> Tensor:
             w_plus = made(photos)
-            shift = encoder_net.predict_shift(made, g, photos, w_plus)
+            shift = encoder_net.predict_shift(made, g, photos, w_plus, fine)
             return g.synthesis(w_plus, "none", shift=shift)[-1]
 
         return made, draw

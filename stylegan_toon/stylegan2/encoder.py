@@ -6,6 +6,7 @@ al. 2022, arXiv 2109.06590 (from what the codes' picture lacks), in passes as Al
 2104.02699.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 from stylegan_toon.nn.equalized import EqualConv2d, EqualLinear
 from stylegan_toon.stylegan2.discriminator import Discriminator, ResidualBlock
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import fold_shift
 
-PASSES = 2  # of the head that gives a shift, each seeing what the one before drew
+PASSES = 2  # of a head that gives a shift, each seeing what the one before drew
+LEAST = 1e-6  # deviation that a channel is taken to have
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Config:
     rank 0 is the head of Cartoon-StyleGAN's encoder: one linear layer from the trunk to all codes.
     spread: how many directions tell how the codes of photos are spread; 0 where that is not known.
     shift: channels of the features, of the generator's shift_block, whose shift (the space F/W+) a further
-        head gives; 0 has none. shift_width
-        and shift_blocks are that head's.
+        head gives; 0 has none. shift_width and shift_blocks are that head's.
+    fine: channels of the features of the one or two resolutions above, whose shift a last head gives.
     """
 
     resolution: int
@@ -40,6 +43,9 @@ class Config:
     shift: int = 0
     shift_width: int = 128
     shift_blocks: int = 4
+    fine: tuple[int, ...] = ()
+    fine_width: int = 96
+    fine_blocks: int = 2
 
     def __post_init__(self) -> None:
         if 2 ** (len(self.channels) + 1) != self.resolution or self.resolution > 2**16:
@@ -49,8 +55,12 @@ class Config:
             raise ValueError(
                 f"{self.n_layers} codes of {self.w_dim} cannot spread in {self.spread} directions"
             )
-        if not 0 <= self.shift_blocks <= 100:
-            raise ValueError(f"shift_blocks must be at most 100, not {str(self.shift_blocks)[:20]}")
+        for name in ("shift_blocks", "fine_blocks"):
+            if not 0 <= (count := getattr(self, name)) <= 100:
+                raise ValueError(f"{name} must be at most 100, not {str(count)[:20]}")
+        if len(self.fine) > min(2, len(self.channels) - 1) or (self.fine and not self.shift):
+            given = str(self.fine)[:30]
+            raise ValueError(f"fine shifts are of one or two resolutions above that of shift, not {given}")
 
 
 class ShiftHead(nn.Module):
@@ -61,26 +71,62 @@ class ShiftHead(nn.Module):
 
     unit: Tensor
 
-    def __init__(self, config: Config):
+    def __init__(self, factor: int, channels: int, width: int, blocks: int, below: int = 0):
+        """factor: how many pixels a feature has across. below: width of the head of half the resolution."""
         super().__init__()
-        width, self.factor = config.shift_width, min(8, config.resolution // 4)
-        self.first = EqualConv2d(6 * self.factor**2 + config.shift, width, 3, padding=1)
+        self.factor = factor
+        self.first = EqualConv2d(6 * factor**2 + channels, width, 3, padding=1)
+        self.below = EqualConv2d(below, width, 1) if below else None
         self.blocks = nn.ModuleList(
             nn.Sequential(EqualConv2d(width, width, 3, padding=1), EqualConv2d(width, width, 3, padding=1))
-            for _ in range(config.shift_blocks)
+            for _ in range(blocks)
         )
-        self.last = EqualConv2d(width, config.shift, 1, activate=False)
-        self.register_buffer("unit", torch.ones(config.shift, 1, 1))
+        self.last = EqualConv2d(width, channels, 1, activate=False)
+        self.register_buffer("unit", torch.ones(channels, 1, 1))
         nn.init.zeros_(self.last.weight)
 
     def forward(self, photo: Tensor, drawn: Tensor, features: Tensor) -> Tensor:
         """[N, C, r, r], of photo and drawn [N, 3, R, R] and features [N, C, r, r], which unit scales."""
+        return self.last(self.know(photo, drawn, features)) * self.unit
+
+    def know(self, photo: Tensor, drawn: Tensor, features: Tensor, below: Tensor | None = None) -> Tensor:
+        """[N, width, r, r], what the shift is told from; below: that of the head below, if there is one."""
         gap = F.pixel_unshuffle(photo - drawn, self.factor)
         x = torch.cat([gap, F.pixel_unshuffle(photo, self.factor), features / self.unit], 1)
         x = self.first(x)
+        if self.below is not None and below is not None:
+            x = (x + F.interpolate(self.below(below), scale_factor=2)) * 0.5**0.5
         for block in self.blocks:
             x = (x + block(x)) * 0.5**0.5
-        return self.last(x) * self.unit
+        return x
+
+
+class FineHead(nn.Module):
+    """A ShiftHead for each of the resolutions above, which also sees what the one below it knows."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        size, width = max(4, config.resolution // 8), 0
+        self.levels = nn.ModuleList()
+        for i, channels in enumerate(config.fine):
+            size, below, width = 2 * size, width, max(1, config.fine_width >> i)
+            blocks = config.fine_blocks >> i
+            self.levels.append(ShiftHead(config.resolution // size, channels, width, blocks, below))
+            self.register_buffer(f"place{i}", torch.ones(1, size, size))
+
+    def places(self) -> list[Tensor]:
+        """Where each resolution is shifted, [1, r, r] each: 1 is everywhere as much as the head says."""
+        return [self.get_buffer(f"place{i}") for i in range(len(self.levels))]
+
+    def forward(self, photo: Tensor, drawn: Tensor, features: Sequence[Tensor]) -> list[Tensor]:
+        """The shift of each of the resolutions' features, [N, C, r, r]; photo and drawn [N, 3, R, R]."""
+        found: list[Tensor] = []
+        x = None
+        for level, known, place in zip(self.levels, features, self.places(), strict=False):
+            assert isinstance(level, ShiftHead)
+            x = level.know(photo, drawn, known, x)
+            found.append(level.last(x) * (level.unit * place))
+        return found
 
 
 class Encoder(nn.Module):
@@ -101,7 +147,12 @@ class Encoder(nn.Module):
         self.base = EqualLinear(config.rank, config.w_dim) if config.rank else None
         self.offsets = EqualLinear(config.rank or widths[-1] * 16, config.n_layers * config.w_dim)
         self.register_buffer("w_mean", torch.zeros(config.w_dim))
-        self.shift = ShiftHead(config) if config.shift else None
+        self.shift = self.fine = None
+        if config.shift:
+            factor = min(8, config.resolution // 4)
+            self.shift = ShiftHead(factor, config.shift, config.shift_width, config.shift_blocks)
+        if config.fine:
+            self.fine = FineHead(config)
         if config.spread:
             self.register_buffer("codes_mean", torch.zeros(config.n_layers, config.w_dim))
             self.register_buffer("codes_spread", torch.zeros(config.spread, config.n_layers, config.w_dim))
@@ -132,37 +183,65 @@ class Encoder(nn.Module):
         return self.codes_mean + torch.tensordot(z, self.codes_spread, 1)
 
 
-def draw_shifted(g: Generator, w_plus: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
-    """What g draws of w_plus [N, L, D], [N, 3, R, R], and the features that a shift goes to, with it."""
+def draw_shifted(g: Generator, w_plus: Tensor, shift: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+    """What g draws of w_plus [N, L, D], [N, 3, R, R], and the features that a shift goes to, with it.
+
+    Those of the lowest resolution are first.
+    """
     at = g.config.shift_block
     steps = [*g.synthesis.run(w_plus, "none", shift=shift)]
-    return steps[-1][1], steps[at][0]
+    return steps[-1][1], [features for features, _ in steps[at : at + 3]]
 
 
-def predict_shift(encoder: nn.Module, g: Generator, photos: Tensor, w_plus: Tensor) -> Tensor | None:
+def predict_shift(
+    encoder: nn.Module, g: Generator, photos: Tensor, w_plus: Tensor, fine: bool = True
+) -> Tensor | None:
     """The shift [N, C, r, r] that brings g's pictures of w_plus [N, L, D] near to photos [N, 3, R, R].
 
     None of an encoder that has no head for it. The photos are as large as what g draws.
+    fine: also of the resolutions above, folded as latents.unfold_shift takes it, if there is a head for it.
     """
     if not isinstance(encoder, Encoder) or encoder.shift is None:
         return None
     shift: Tensor | None = None
     for _ in range(PASSES):
-        drawn, features = draw_shifted(g, w_plus, shift)
-        more = encoder.shift(photos, drawn, features)
+        drawn, low = draw_shifted(g, w_plus, shift)
+        more = encoder.shift(photos, drawn, low[0])
         shift = more if shift is None else shift + more
-    return shift
+    if not fine or encoder.fine is None or shift is None:
+        return shift
+    known = [shift]
+    for _ in range(PASSES):
+        drawn, (_, *features) = draw_shifted(g, w_plus, fold_shift(known))
+        found = encoder.fine(photos, drawn, features)
+        known = [shift, *(map(torch.add, known[1:], found) if known[1:] else found)]
+    return fold_shift(known)
 
 
 def with_shift(encoder: Encoder, unit: Tensor) -> Encoder:
     """A copy of the encoder with a head for shifts that gives none yet.
 
-    unit: [C, 1, 1], the deviation of the features' channels. Draws the head's weights from torch's generator.
+    unit: [C, r, r], the deviation of the features' channels. Draws the head's weights from torch's generator.
     """
     made = Encoder(replace(encoder.config, shift=len(unit)))
     made.load_state_dict(made.state_dict() | encoder.state_dict())
     assert made.shift
-    made.shift.unit.copy_(unit)
+    made.shift.unit.copy_(unit.amax([1, 2], keepdim=True).clamp(min=LEAST))
+    return made
+
+
+def with_fine(encoder: Encoder, units: Sequence[Tensor]) -> Encoder:
+    """As with_shift, a copy with a head for the shifts of the resolutions above, which gives none yet.
+
+    units: [C, r, r] of each, the deviation of the features' channels, 0 where they are not to be shifted.
+    """
+    made = Encoder(replace(encoder.config, fine=tuple(len(unit) for unit in units)))
+    made.load_state_dict(made.state_dict() | encoder.state_dict())
+    assert made.fine
+    for level, place, unit in zip(made.fine.levels, made.fine.places(), units, strict=True):
+        assert isinstance(level, ShiftHead)
+        level.unit.copy_(unit.amax([1, 2], keepdim=True).clamp(min=LEAST))
+        place.copy_((unit / level.unit).amax(0, keepdim=True))
     return made
 
 

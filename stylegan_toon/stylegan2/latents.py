@@ -115,3 +115,8 @@ def unfold_shift(config: Config, shift: Tensor) -> dict[int, Tensor]:
     k, widths = config.shift_parts(shift.shape)
     parts = shift.split(widths, dim=1)
     return {k + i: F.pixel_shuffle(part, 2**i) for i, part in enumerate(parts)}
+
+
+def fold_shift(parts: Iterable[Tensor]) -> Tensor:
+    """One shift [N, C, r, r] of those of a resolution and the next ones above it, [N, C', r', r'] each."""
+    return torch.cat([F.pixel_unshuffle(part, 2**i) for i, part in enumerate(parts)], 1)

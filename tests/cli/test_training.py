@@ -273,6 +273,18 @@ def test_an_encoder_learns_shifts_and_keeps_its_codes(runs):
         assert ("shift" in tensors) == at_hand
     code, _, said = toon(*args, "--out", "no", cwd=runs)
     assert code == 4 and "encoder" in said and len(said.splitlines()) == 1
+    finely = tuple("--fine-shift" if arg == "--shift" else arg for arg in args)
+    code, _, said = toon(*finely, "--start", "enc/last.encoder.safetensors", "--out", "no", cwd=runs)
+    assert code == 4 and "--shift comes first" in said and len(said.splitlines()) == 1
+    code, _, said = toon(*finely, "--shift", "--out", "no", cwd=runs)
+    assert code == 2 and "one after the other" in said
+    done(*finely, "--start", "enc4/last.encoder.safetensors", "--out", "enc5", cwd=runs)
+    both = load(runs / "enc5" / "last.encoder.safetensors").tensors
+    assert all((more[name] == both[name]).all() for name in more) and both["fine.levels.0.last.weight"].any()
+    given = ("--encoder", "enc5/last.encoder.safetensors", "--refine", 0, "--aligned", "--space", "f3/w+")
+    done("invert", square, "--source", "faces/last.safetensors", *given, "--out", "of-enc5", cwd=runs)
+    whole = load(runs / "of-enc5" / f"{square.stem}.latent.safetensors").tensors["shift"]
+    assert whole.shape[1] > len(both["shift.unit"]) and whole[:, len(both["shift.unit"]) :].any()
 
 
 def test_more_resolutions_than_there_are_is_wrong_usage(runs):

@@ -10,6 +10,7 @@ from PIL import Image
 from stylegan_toon.archives import pictures
 from stylegan_toon.errors import ModelError, UsageError
 from stylegan_toon.images import to_tensor
+from stylegan_toon.losses.latent import part_mask
 from stylegan_toon.methods.invert import feature_spread, gap, refine
 from stylegan_toon.methods.shift import Config, ShiftTraining
 from stylegan_toon.paths import sample_file
@@ -17,14 +18,19 @@ from stylegan_toon.pipelines.codes import portraits
 from stylegan_toon.pipelines.models import check_encoder
 from stylegan_toon.stylegan2 import encoder as encoder_net
 from stylegan_toon.stylegan2.config import Config as Network
-from stylegan_toon.stylegan2.encoder import draw_shifted, predict_shift, with_shift, with_spread
+from stylegan_toon.stylegan2.encoder import draw_shifted, predict_shift, with_fine, with_shift, with_spread
 from stylegan_toon.stylegan2.files import build_encoder, encoder_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import fold_shift, unfold_shift
 from stylegan_toon.training import ranks
 from stylegan_toon.training.loop import Run, train
 
 NETWORK = Network(32, (8, 8, 8, 8), 8, 8, 2)
 LOW = NETWORK.channels[0], 4, 4  # of the shift that the head gives
+
+
+def ask(encoder, photos, drawn, features):
+    return encoder.shift(photos, drawn, features[0])
 
 
 def look(x):
@@ -39,8 +45,15 @@ def networks():
     g = Generator(NETWORK).requires_grad_(False).eval()
     plain = encoder_net.Encoder(encoder_net.Config(32, (8, 8, 8, 8), NETWORK.n_layers, 8, rank=16))
     torch.nn.init.normal_(plain.offsets.weight, std=0.1)
-    unit = feature_spread(g, torch.randn(64, 8))[0, : NETWORK.channels[0], :1, :1]
+    unit = feature_spread(g, torch.randn(64, 8))[0, : NETWORK.channels[0]]
     return g, plain, with_shift(plain, unit)
+
+
+def with_both():
+    """The generator, an encoder with a head for one resolution, and one also with a new head for two more."""
+    g, _, encoder = networks()
+    _, *above = unfold_shift(NETWORK, feature_spread(g, torch.randn(64, 8))).values()
+    return g, encoder, with_fine(encoder, [unit[0] for unit in above])
 
 
 def shifted(g, encoder, count, seed):
@@ -60,10 +73,10 @@ def test_a_new_head_shifts_nothing_and_leaves_the_codes_alone():
     assert torch.equal(w_plus, plain(photos)) and predict_shift(plain, g, photos, w_plus) is None
     shift = predict_shift(encoder, g, photos, w_plus)
     assert shift.shape == (2, *LOW) and not shift.any()
-    drawn, features = draw_shifted(g, w_plus, shift)
+    drawn, (features, *_) = draw_shifted(g, w_plus, shift)
     torch.testing.assert_close(drawn, g.synthesis(w_plus, "none")[-1])
     more = torch.full_like(shift, 0.5)
-    torch.testing.assert_close(draw_shifted(g, w_plus, more)[1], features + more)
+    torch.testing.assert_close(draw_shifted(g, w_plus, more)[1][0], features + more)
 
 
 def test_every_pass_sees_what_the_one_before_drew():
@@ -72,15 +85,77 @@ def test_every_pass_sees_what_the_one_before_drew():
     photos = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         w_plus = encoder(photos)
-        once = encoder.shift(photos, *draw_shifted(g, w_plus, None))
-        twice = once + encoder.shift(photos, *draw_shifted(g, w_plus, once))
+        once = ask(encoder, photos, *draw_shifted(g, w_plus, None))
+        twice = once + ask(encoder, photos, *draw_shifted(g, w_plus, once))
         torch.testing.assert_close(predict_shift(encoder, g, photos, w_plus), twice)
+
+
+def test_a_fine_head_adds_to_the_resolutions_above_and_leaves_the_one_below():
+    g, encoder, fine = with_both()
+    photos = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        w_plus = fine(photos)
+        low, folded = predict_shift(encoder, g, photos, w_plus), predict_shift(fine, g, photos, w_plus)
+        assert torch.equal(low, predict_shift(fine, g, photos, w_plus, fine=False))
+        parts = unfold_shift(NETWORK, folded)
+        assert torch.equal(parts[0], low) and not parts[1].any() and not parts[2].any()
+        for level in fine.fine.levels:
+            torch.nn.init.normal_(level.last.weight)
+        parts = unfold_shift(NETWORK, predict_shift(fine, g, photos, w_plus))
+    assert torch.equal(parts[0], low) and parts[1].any()
+    outside = part_mask(16)[0, 0] == 0
+    assert parts[2].any() and not parts[2][..., outside].any()  # as refinement has it: eyes and mouth alone
+
+
+def test_a_fine_head_sees_what_its_own_shift_drew():
+    g, _, fine = with_both()
+    for level in fine.fine.levels:
+        torch.nn.init.normal_(level.last.weight)
+    photos = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        w_plus = fine(photos)
+        low = predict_shift(fine, g, photos, w_plus, fine=False)
+        drawn, (_, *features) = draw_shifted(g, w_plus, low)
+        once = fine.fine(photos, drawn, features)
+        drawn, (_, *features) = draw_shifted(g, w_plus, fold_shift([low, *once]))
+        twice = [a + b for a, b in zip(once, fine.fine(photos, drawn, features), strict=True)]
+        torch.testing.assert_close(predict_shift(fine, g, photos, w_plus), fold_shift([low, *twice]))
+
+
+def test_a_fine_head_learns_and_nothing_else_moves():
+    g, _, fine = with_both()
+    torch.nn.init.normal_(fine.shift.last.weight, std=0.1)
+    before = {name: p.clone() for name, p in fine.named_parameters()}
+    draw = torch.Generator().manual_seed(0)
+    unit = feature_spread(g, torch.randn(64, 8))
+
+    def photos(i):
+        own = torch.rand(8, 3, 32, 32, generator=draw.manual_seed(i)) * 2 - 1
+        shift = torch.randn(8, *NETWORK.shift_shape, generator=draw) * unit
+        with torch.no_grad():
+            return draw_shifted(g, fine(own), shift)[0].clamp(-1, 1)
+
+    def off(encoder, finely):
+        with torch.no_grad():
+            w_plus = encoder(wanted)
+            shift = predict_shift(encoder, g, wanted, w_plus, finely)
+            return float(gap(draw_shifted(g, w_plus, shift)[0], wanted, None, None).mean())
+
+    wanted = photos(1000)
+    method = ShiftTraining(Config(batch=8, lr=0.01, ema=0.9), fine, g, look, fine=True)
+    optimizers = method.optimizers()
+    for i in range(40):
+        method.step({"photo": photos(i)}, optimizers, i)
+    trained = method.encoder
+    assert off(trained, True) < 0.7 * off(trained, False)
+    moved = {name for name, p in trained.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {name for name in before if name.startswith("fine.")}
 
 
 def test_a_shift_tells_of_its_own_place_alone():
     config = encoder_net.Config(64, (8,) * 5, 10, 8, shift=8, shift_blocks=1, shift_width=16)
     torch.manual_seed(0)
-    head = encoder_net.ShiftHead(config)
+    head = encoder_net.Encoder(config).shift
     torch.nn.init.normal_(head.last.weight)
     photo, drawn, features = torch.randn(1, 3, 64, 64), torch.randn(1, 3, 64, 64), torch.randn(1, 8, 8, 8)
     other = photo.clone()
@@ -138,8 +213,11 @@ def test_a_file_keeps_the_head_and_an_old_one_has_none():
     read = build_encoder(encoder_checkpoint(with_spread(encoder, codes, 4)))
     assert read.config.shift == 8 and read.config.spread == 4
     assert torch.equal(read.shift.unit, encoder.shift.unit)
+    _, _, fine = with_both()
+    read = build_encoder(encoder_checkpoint(fine))
+    assert read.config.fine == (8, 8) and read.fine.place1.amin() == 0 and read.fine.place0.amin() == 1
     known = encoder_checkpoint(plain)
-    old = {k: v for k, v in known.config.items() if not k.startswith("shift")}
+    old = {k: v for k, v in known.config.items() if not k.startswith(("shift", "fine"))}
     assert build_encoder(type(known)(known.kind, old, {}, known.tensors)).shift is None
 
 
@@ -148,8 +226,17 @@ def test_an_encoder_of_other_features_is_refused():
     check_encoder(encoder, g)
     other = Generator(Network(32, (16, 8, 8, 8), 8, 8, 2))
     check_encoder(plain, other)
-    with pytest.raises(ModelError, match="shifts 8 channels at 32 px, the generator has 16 at 32"):
+    with pytest.raises(ModelError, match="shifts 8 channels at 32 px, the generator has 16, 8, 8 at 32"):
         check_encoder(encoder, other)
+    with pytest.raises(
+        ModelError, match="shifts 8, 8, 8 channels at 32 px, the generator has 8, 16, 8 at 32"
+    ):
+        check_encoder(with_both()[2], Generator(Network(32, (8, 16, 8, 8), 8, 8, 2)))
+    with pytest.raises(ValueError, match="with_fine"):
+        ShiftTraining(Config(), encoder, g, look, fine=True)
+    for wrong in ({"fine": (8, 8, 8), "shift": 8}, {"fine": (8,)}):
+        with pytest.raises(ValueError, match="one or two resolutions above"):
+            encoder_net.Config(32, (8, 8, 8, 8), 8, 8, **wrong)
     with pytest.raises(ValueError, match="no head"):
         ShiftTraining(Config(), plain, g, look)
     with pytest.raises(ValueError, match="shift_blocks"):
