@@ -6,7 +6,7 @@ from pathlib import Path
 from stylegan_toon.checkpoint.format import save
 from stylegan_toon.config import to_json
 from stylegan_toon.errors import shown
-from stylegan_toon.pipelines.models import find_model, load_generator
+from stylegan_toon.pipelines.models import find_model, load_generator, locate
 from stylegan_toon.stylegan2.blend import Recipe, blend, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.files import generator_checkpoint
 
@@ -29,7 +29,8 @@ def blend_files(
     Raises: ModelError, UsageError naming the range, DiskError.
     """
     recipe = Recipe(how) if isinstance(how, int) else how
-    a, b = load_generator(source), load_generator(child, parents=[find_model(source)])
+    parents = [find_model(source)]
+    a, b = load_generator(source), load_generator(child, parents=parents)
     mixed = blend(a, b, recipe)
     shares, shared = recipe.shares(a.config.n_resolutions), shared_resolutions(a, b)
     if nothing_changes(shares, shared):
@@ -47,6 +48,8 @@ def blend_files(
         "shares": shares,
         "shared_resolutions": [4 * 2**j for j, same in enumerate(shared) if same],
     }
+    if "around" in (known := locate(child, parents=parents)[1].meta):
+        meta["around"] = known["around"]
     save(out, generator_checkpoint(mixed, meta), half)
     return Path(out)
 

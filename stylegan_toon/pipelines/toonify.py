@@ -20,6 +20,7 @@ from stylegan_toon.faces.paste import paste
 from stylegan_toon.images import grid, list_images, save_png, to_levels, to_uint8
 from stylegan_toon.metadata import chunks, file_entry
 from stylegan_toon.methods.invert import STEPS
+from stylegan_toon.nn.finish import FINISHES, Finish, finished
 from stylegan_toon.nn.kuwahara import kuwahara, paint
 from stylegan_toon.nn.upscaler import Upscaler, enlarge
 from stylegan_toon.pipelines.blend import nothing_changes, other_codes
@@ -32,6 +33,7 @@ from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
 
 STROKES, MOST_STROKES = 1.0, 8.0  # px of the model: by eye, from 1.5 on they eat into eyes and mouths
+LINES = 256.0  # px: of a face so large, lines around are as wide as those that styles are taught with
 AROUND = 1.8  # likewise, of the photo around the faces: by eye, no softer and no sharper than they are
 
 
@@ -89,6 +91,7 @@ class Toonifier(Inverter):
         self.set_blend(own if blend is None else blend)
         self.upscaler: Upscaler | None = None
         self.strokes, self.around = strokes, around
+        self.finish = FINISHES.get(str(made.meta.get("around")), Finish())
         self.upscaler_entry: dict[str, Any] = {}
         if upscale != "none" and (upscale != "auto" or pretrained("upscaler")):
             name = UPSCALER if upscale == "auto" else upscale
@@ -125,10 +128,15 @@ class Toonifier(Inverter):
         return out
 
     def backdrop(self, photo: Image.Image, faces: Sequence[Face]) -> Image.Image:
-        """The photo that cartoons go into, in strokes that fit its faces, of several the middle one."""
-        edge = sorted(side(face.points) for face in faces)[len(faces) // 2]
-        radius = self.around * edge / self.source.config.resolution
-        return paint(photo, radius, self.source.w_mean.dtype) if self.around else photo
+        """The photo that cartoons go into, in strokes that fit its faces, of several the middle one.
+
+        Then with the finish that the style's file names.
+        """
+        if not self.around:
+            return photo
+        edge, dtype = sorted(side(face.points) for face in faces)[len(faces) // 2], self.source.w_mean.dtype
+        painted = paint(photo, self.around * edge / self.source.config.resolution, dtype)
+        return finished(self.finish, painted, edge / LINES, dtype)
 
     def pairs(self, seed: int, rows: int = 4) -> Tensor:
         """[3, rows * R, 8 * R]: source | cartoon pairs of codes drawn from seed, four a row, psi 0.7."""

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
+from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
 from stylegan_toon.faces.align import side
 from stylegan_toon.faces.detect import find_faces
 from stylegan_toon.methods.invert import refine
+from stylegan_toon.nn.finish import FINISHES, finished
 from stylegan_toon.nn.kuwahara import paint
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe, blend
@@ -67,6 +70,30 @@ def test_the_photo_around_a_face_is_painted_in_strokes_as_large_as_its_own(toon,
     for value in ("-1", "9", "wide"):
         code, _, err = toon(PORTRAIT, "--around", value)
         assert code == 2 and "--around" in err
+
+
+@pytest.mark.parametrize("named, taken", [("ink", "ink"), ("no such", "paint"), (3, "paint")])
+def test_the_file_of_a_style_names_the_finish_of_the_photo_around(toon, models, tmp_path, named, taken):
+    drawn = load(models / "models/drawn-32.generator.safetensors")
+    save(tmp_path / "own.safetensors", replace(drawn, meta=drawn.meta | {"around": named}))
+    code, _, err = toon(PORTRAIT, "--style", "own.safetensors", "--out", "a")
+    assert code == 0, err
+    photo = Image.open(PORTRAIT).convert("RGB")
+    edge = side(find_faces(photo)[0].points)
+    wanted = np.asarray(finished(FINISHES[taken], paint(photo, 1.8 * edge / 32), edge / 256))
+    with Image.open(tmp_path / "a/nasa_astronaut.png") as made:
+        assert np.array_equal(np.asarray(made)[300:], wanted[300:])
+    if taken == "ink":
+        assert np.isin(wanted[300:], (0, 255)).mean() > 0.8
+    args = ("replay", "a/nasa_astronaut.png", "--photo", PORTRAIT, "--models", ".", "--out", "again")
+    with contextlib.chdir(tmp_path):
+        assert run(cli, [*map(str, args)], "stylegan-toon", ENVIRONMENT) == 0
+    first, again = (np.asarray(Image.open(tmp_path / name / "nasa_astronaut.png")) for name in ("a", "again"))
+    assert np.array_equal(first, again)
+    blended = ("blend", "plain", "own.safetensors", "--blend", "1", "--out", "both.safetensors")
+    with contextlib.chdir(tmp_path):
+        assert run(cli, [*blended], "stylegan-toon", ENVIRONMENT) == 0
+    assert load(tmp_path / "both.safetensors").meta["around"] == named
 
 
 def test_crop_only_writes_the_square_at_the_size_asked_for(toon, tmp_path):

@@ -1,0 +1,89 @@
+"""Tones and lines of the photo around a face: worked by hand, and against float64 NumPy."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stylegan_toon.nn import finish
+from stylegan_toon.nn.finish import FINISHES, Finish, finished
+
+
+def plain(colour, size=(40, 30)):
+    return Image.new("RGB", size, colour)
+
+
+def levels(picture):
+    return np.asarray(picture).astype(int)
+
+
+def test_paint_leaves_the_picture_as_it_is():
+    picture = plain((10, 200, 90))
+    assert finished(FINISHES["paint"], picture, 3.0) is picture
+
+
+@pytest.mark.parametrize("grey, tone", [(5, 0), (60, 51), (51, 51), (90, 102), (240, 255), (255, 255)])
+def test_lightness_goes_to_the_nearest_tone(grey, tone):
+    # tones 51 apart: parts of a step below 0.3 go down, above 0.7 up
+    assert (levels(finished(Finish(steps=51), plain((grey,) * 3))) == tone).all()
+
+
+def test_between_two_tones_the_way_is_smooth():
+    made = [levels(finished(Finish(steps=40), plain((grey,) * 3)))[0, 0, 0] for grey in range(80, 121)]
+    assert made[20] == 100 and made == sorted(made) and max(np.diff(made)) < 6
+
+
+def test_colours_become_richer_and_lightness_stays():
+    red, green, blue = (100, 60, 40)
+    light = 0.299 * red + 0.587 * green + 0.114 * blue
+    made = levels(finished(Finish(colour=2.0), plain((red, green, blue))))[0, 0]
+    assert np.abs(made - [2 * red - light, 2 * green - light, 2 * blue - light]).max() <= 0.5
+    assert (levels(finished(Finish(colour=0.0), plain((red, green, blue))))[0, 0] == round(light)).all()
+
+
+def test_ink_is_black_or_white():
+    dark, light = (levels(finished(FINISHES["ink"], plain(c))) for c in ((45, 40, 50), (150, 90, 80)))
+    assert (dark == 0).all() and (light == 255).all()
+
+
+def test_a_line_is_drawn_on_the_darker_side_of_an_edge_and_nowhere_else():
+    photo = np.full((40, 60, 3), 170, np.uint8)
+    photo[:, 30:] = 90
+    made = levels(finished(Finish(lines=1.0), Image.fromarray(photo)))[20, :, 0]
+    assert (made[:29] == 170).all() and (made[36:] == 90).all()
+    assert made[30:33].min() == 0
+
+
+def test_lines_are_those_of_differences_of_gaussians():
+    photo = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+    luma = photo @ np.array([0.299, 0.587, 0.114])
+
+    def blurred(weights):
+        wide = np.pad(luma, len(weights) // 2, mode="edge")
+        rows = np.apply_along_axis(np.convolve, 1, wide, weights, "valid")
+        return np.apply_along_axis(np.convolve, 0, rows, weights, "valid")
+
+    inner, outer = np.array([1, 4, 6, 4, 1]) / 16, np.array([1, 8, 28, 56, 70, 56, 28, 8, 1]) / 256
+    x = np.clip((blurred(outer) - blurred(inner) - 2) / 4, 0, 1)
+    wanted = photo * (1 - 0.5 * (x * x * (3 - 2 * x)))[..., None]
+    made = levels(finished(Finish(lines=0.5), Image.fromarray(photo), dtype=torch.float64))
+    assert (wanted < photo - 20).mean() > 0.2 and np.abs(made - wanted).max() < 6  # marks are told to 1/8
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 70), (64, 48)])
+def test_any_size_and_every_band_gives_the_same(monkeypatch, size):
+    photo = Image.fromarray(np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8))
+    whole = [levels(finished(FINISHES["cel"], photo, scale)) for scale in (0.5, 1.0, 2.3)]
+    monkeypatch.setattr(finish, "BAND", 100)
+    for scale, made in zip((0.5, 1.0, 2.3), whole, strict=True):
+        assert made.shape == (*size, 3) and (levels(finished(FINISHES["cel"], photo, scale)) == made).all()
+
+
+def test_lines_are_as_wide_as_the_scale_says_and_as_crisp():
+    wide = []
+    for scale in (1, 4):
+        photo = np.full((40 * scale, 80 * scale, 3), 170, np.uint8)
+        photo[:, 40 * scale :] = 90
+        row = levels(finished(Finish(lines=1.0), Image.fromarray(photo), scale))[20 * scale, :, 0]
+        wide.append((row[40 * scale :] < 80).sum())
+    assert wide[0] >= 2 and 3 * wide[0] <= wide[1] <= 5 * wide[0]
