@@ -34,15 +34,12 @@ def folder(tmp_path):
 def test_every_look_draws_what_it_says(folder):
     with Image.open(folder / "in" / "a.webp") as given:
         before = (np.asarray(given)[40:80].max(2) < 110).sum()
-    soft, ink, flat, cel, figure = (drawn(folder, look) for look in ("soft", "ink", "flat", "cel", "figure"))
-    for picture, much in ((soft, 1.2), (flat, 1.2), (cel, 1.6), (figure, 1.6)):
+    soft, ink, flat, figure = (drawn(folder, look) for look in ("soft", "ink", "flat", "figure"))
+    for picture, much in ((soft, 1.2), (flat, 1.2), (figure, 1.6)):
         assert (picture[40:80].max(2) < 110).sum() > much * before  # the eye grew
         skin = picture[100:120, 80:120].reshape(-1, 3)
         assert (np.ptp(skin, 0) <= 6).all() and skin[0, 0] > skin[0, 1] > skin[
             0, 2
         ]  # and skin is still plain skin
-    assert cel[19:23, 40:80].max(2).min(0).max() < 40 < figure[26:40, 40:80].min()  # a line below the hair
-    spread = [np.ptp(picture[100:120, 80:120].mean((0, 1))) for picture in (soft, cel)]
-    assert spread[1] > 1.1 * spread[0]  # of brighter colours
     assert (ink == ink[..., :1]).all()
     assert ink[100:120, 80:120].min() > 240 and ink[2:12, 40:80].max() < 60  # skin is paper, hair is ink

@@ -4,8 +4,7 @@
 PHOTOS is a folder of aligned squares (prepare, or invert --aligned); OUT gets a PNG of each, under its name. LOOK is
 one of these:
 
-- cel: as animated by hand: large eyes, a narrow chin, few tones, black outlines
-- figure: as a figure of an animation film: larger eyes still, a small nose, skin without pores or lines
+- figure: as a figure of an animation film: very large eyes, a small nose, skin without pores or lines
 - soft: smooth skin and hair, larger eyes, richer colours: what a painted style should keep of a face
 - comic: the filter of the sample pictures `comic` (tools/make_samples.py)
 - ink: black on white
@@ -37,44 +36,20 @@ def soft(picture: np.ndarray) -> np.ndarray:
     return as_picture(lab)
 
 
-def cel(picture: np.ndarray) -> np.ndarray:
-    """RGB uint8 [H, W, 3] with large eyes and a narrow chin, in few tones with outlines, of bright colours."""
-    large = reshaped(picture, eyes=0.75, reach=1.65, jaw=0.07, nose=0.1)
-    lab, own = two_ways(large, 26, 16, eyes=1.2, mouth=0.3)
-    eyes, mouth = (mask(len(picture), parts) for parts in (EYES, MOUTH))
-    keep = np.maximum(eyes, 0.75 * mouth)
-    drawn = lab.copy()
-    drawn[..., 0] = in_tones(lab[..., 0], 17, 5)
-    drawn = mixed(drawn, own, 0.9 * keep)
-    drawn[..., 1:] *= 1.4
-    light = mixed(lab, to_lab(smoothed(large, 2, 3, 16, 4)), keep)[..., 0]
-    lines = blurred(light, 1.0) - 0.985 * blurred(light, 2.4)
-    paper = np.clip(1 + np.tanh((lines + 1.7 - 0.9 * np.maximum(eyes, 0.35 * mouth)) * 0.5), 0, 1)
-    return (to_rgb(drawn) * (0.1 + 0.9 * paper[..., None]) * 255).round().astype(np.uint8)
-
-
 def figure(picture: np.ndarray) -> np.ndarray:
-    """RGB uint8 [H, W, 3] with very large eyes, a narrow chin and a small nose, softly lit, without lines."""
-    large = reshaped(picture, eyes=0.9, reach=1.7, jaw=0.09, nose=0.18)
-    lab, own = two_ways(large, 24, 18, eyes=1.0, mouth=0.3)
+    """RGB uint8 [H, W, 3] with very large eyes and a small nose, softly lit, without lines."""
+    large = reshaped(picture, eyes=0.9, reach=1.7, nose=0.18)
+    lab, own = to_lab(smoothed(large, 5, 5, 24, 8)), to_lab(smoothed(large, 2, 3, 18, 4))
+    eyes, mouth = (mask(len(picture), parts) for parts in (EYES, MOUTH))
+    own[..., 0] += (eyes + 0.3 * mouth) * (own[..., 0] - blurred(own[..., 0], 6.0))
     lab[..., 0] = 0.6 * lab[..., 0] + 0.4 * blurred(lab[..., 0], 3.0)
     lab[..., 0] += contrast(lab[..., 0], 5)
-    eyes, mouth = (mask(len(picture), parts) for parts in (EYES, MOUTH))
     lab = mixed(lab, own, 0.9 * np.maximum(eyes, 0.8 * mouth))
     lab[..., 1:] *= 1.3
     skin = np.exp(-((lab[..., 1] - SKIN[0]) ** 2) / 200 - (lab[..., 2] - SKIN[1]) ** 2 / 300)
     lab[..., 0] += 3 * skin
     lab[..., 1] += 4 * skin
     return as_picture(lab)
-
-
-def two_ways(picture: np.ndarray, coarse: float, fine: float, eyes: float, mouth: float) -> list[np.ndarray]:
-    """Lab of the picture, smooth; and less smooth, with more contrast in eyes and mouth."""
-    smooth, own = (to_lab(smoothed(picture, *how)) for how in ((6, 5, coarse, 8), (2, 3, fine, 4)))
-    size = len(picture)
-    more = eyes * mask(size, EYES) + mouth * mask(size, MOUTH)
-    own[..., 0] += more * (own[..., 0] - blurred(own[..., 0], 6.0))
-    return [smooth, own]
 
 
 def smoothed(picture: np.ndarray, times: int, radius: int, tone: float, space: float) -> np.ndarray:
@@ -102,25 +77,19 @@ def as_picture(lab: np.ndarray) -> np.ndarray:
     return (to_rgb(lab) * 255).round().astype(np.uint8)
 
 
-def reshaped(
-    picture: np.ndarray, eyes: float = GROW, reach: float = REACH, jaw: float = 0, nose: float = 0
-) -> np.ndarray:
-    """uint8 [S, S, 3], an aligned square, whose eyes swell as under a lens, jaw narrows and nose shrinks.
+def reshaped(picture: np.ndarray, eyes: float = GROW, reach: float = REACH, nose: float = 0) -> np.ndarray:
+    """uint8 [S, S, 3], an aligned square, whose eyes swell as under a lens, and whose nose shrinks.
 
-    eyes: how much larger in their middle; reach: how far around, in half widths. jaw: of the square, how far
-    each side moves in. nose: how much smaller.
+    eyes: how much larger in their middle; reach: how far around, in half widths. nose: how much smaller. The
+    outline stays: a narrower jaw would leave the photo's own beside it.
     """
     size = len(picture)
     at = (np.arange(size) + 0.5) / size
     x, y = np.meshgrid(at, at)
     where = np.stack([x, y], -1)  # what each pixel shows
     for middle_x, middle_y, half, _ in EYES:
-        away = np.stack([x - middle_x, y - middle_y - (0.015 if jaw else 0.01)], -1)
+        away = np.stack([x - middle_x, y - middle_y - 0.01], -1)
         where -= (1 - 1 / (1 + eyes)) * near(away / (reach * half))[..., None] * away
-    down = np.clip((y - 0.55) / 0.3, 0, 1)
-    down = down * down * (3 - 2 * down) * np.clip((1.02 - y) / 0.12, 0, 1)
-    side = np.exp(-(((np.abs(x - 0.5) - 0.27) / 0.16) ** 2)) * np.clip((x - 0.5) / 0.1, -1, 1)
-    where[..., 0] += jaw * down * side
     away = np.stack([x - 0.5, (y - 0.6) * 0.83], -1)
     where += nose * near(away / 0.1)[..., None] * away * (1, 0.7)
     planes = torch.from_numpy(picture.transpose(2, 0, 1).copy())[None].double()
@@ -158,7 +127,7 @@ def flat(picture: np.ndarray) -> np.ndarray:
     return as_picture(lab)
 
 
-LOOKS = {"cel": cel, "figure": figure, "comic": comic, "soft": soft, "ink": ink, "flat": flat}
+LOOKS = {"figure": figure, "comic": comic, "soft": soft, "ink": ink, "flat": flat}
 
 
 def main() -> None:

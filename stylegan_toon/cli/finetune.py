@@ -188,11 +188,11 @@ if TYPE_CHECKING:
     help="Every second draw takes the K lowest resolutions of the source: a strong style at --blend K.",
 )
 @click.option(
-    "--around",
+    "--finish",
     type=click.Choice(["paint", "cel", "comic", "flat", "ink"]),
     default="paint",
     show_default=True,
-    help="What toonify makes of the photo around faces: strokes alone, or tones and lines as well.",
+    help="What toonify makes of its pictures: strokes alone, or tones and lines as well.",
 )
 @click.option(
     "--train",
@@ -280,7 +280,7 @@ def finetune(
     run = make_run(common, out, options)
     named = {
         name: options[name]
-        for name in ("start", "encoder", "codes", "drawings", "edits", "around", "exclude", "mirror")
+        for name in ("start", "encoder", "codes", "drawings", "edits", "finish", "exclude", "mirror")
     }
     task = Task(target, source, device=common.device, **named)
     if dry_run:

@@ -79,6 +79,12 @@ class Faces(click.ParamType):
     metavar="PX",
     help="Paint the photo around the faces in strokes of this radius, in pixels of the model; 0 leaves it.",
 )
+@click.option(
+    "--finish",
+    type=click.Choice(["paint", "cel", "comic", "flat", "ink"]),
+    help="Draw the whole picture in tones and lines: as a cel of an animation, a comic, flat colours or ink. "
+    "Default: the style's own, mostly paint, which adds nothing.",
+)
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Photos at a time.")
 @click.option("--exact", is_flag=True, help="The same bytes on every machine; up to 4 times slower.")
 @click.option("--metadata/--no-metadata", default=True, help="Write into every PNG how it was made, or not.")

@@ -1,4 +1,4 @@
-"""What the photo around a drawn face can be: painted, or in tones and lines as drawings have them.
+"""What a finished picture can be: painted as it is, or in tones and lines as drawings have them.
 
 Of a painting by nn.kuwahara: lightness in steps, richer colours, and lines where it is darker than around it
 (the extended difference of Gaussians, Winnemoeller 2011). Additions, products and comparisons alone, so that

@@ -48,8 +48,8 @@ def blend_files(
         "shares": shares,
         "shared_resolutions": [4 * 2**j for j, same in enumerate(shared) if same],
     }
-    if "around" in (known := locate(child, parents=parents)[1].meta):
-        meta["around"] = known["around"]
+    if "finish" in (known := locate(child, parents=parents)[1].meta):
+        meta["finish"] = known["finish"]
     save(out, generator_checkpoint(mixed, meta), half)
     return Path(out)
 

@@ -82,7 +82,7 @@ class Task:
         Where pairs count, the picture that bears a file's name is that photo's drawing.
     drawings: a folder or archive of squares, where these are looked for; None means target.
     edits: the directions, of source, whose effect the expression loss keeps; none means EXPRESSIONS.
-    around: of nn.finish.FINISHES, what toonify makes of the photo around faces in this style.
+    finish: of nn.finish.FINISHES, what toonify makes of its pictures unless told.
     """
 
     target: Target
@@ -92,7 +92,7 @@ class Task:
     codes: Sequence[str] = ()
     drawings: str | None = None
     edits: Sequence[str] = ()
-    around: str = "paint"
+    finish: str = "paint"
     exclude: Sequence[str] = ()
     mirror: bool = True
     device: str = "auto"
@@ -309,7 +309,7 @@ def finetune_generator(
 
     def pack(g: Generator, about: Mapping[str, Any]) -> Checkpoint:
         config = module.config
-        about = {**about, "blend": config.blend, "around": task.around}  # what toonify takes unless told
+        about = {**about, "blend": config.blend, "finish": task.finish}  # what toonify takes unless told
         if opened.parent is None:
             return generator_checkpoint(g, about)
         name = parent_name(Path(opened.source))

@@ -16,9 +16,10 @@ from stylegan_toon.faces.align import side
 from stylegan_toon.faces.detect import select_faces
 from stylegan_toon.images import load_image, save_png, to_uint8
 from stylegan_toon.metadata import chunks, read, sha256
+from stylegan_toon.nn.finish import FINISHES
 from stylegan_toon.pipelines.generate import draw_numbers, map_latents, read_latents, read_shift, square_grid
 from stylegan_toon.pipelines.models import find_model, load_generator, locate, sibling
-from stylegan_toon.pipelines.toonify import MOST_STROKES, Toonifier, picture, toon, whole
+from stylegan_toon.pipelines.toonify import MOST_STROKES, Toonifier, toon
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.generator import NOISE_MODES
 
@@ -218,9 +219,12 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
         radii[key] = float(note.get(key, int, float)) if key in note.about else 0.0
         if not 0 <= radii[key] <= MOST_STROKES:
             raise note.damaged(key)
+    finish = note.get("finish", str) if "finish" in note.about else "paint"
+    if finish not in FINISHES:
+        raise note.damaged("finish")
     toonifier = Toonifier(
         style, source, recipe, device, exact=exact, detector=detector, encoder=encoder, upscale=upscale,
-        strokes=radii["strokes"], around=radii["around"],
+        strokes=radii["strokes"], around=radii["around"], finish=finish,
     )  # fmt: skip
     if "photo" not in note.about:
         return to_uint8(toonifier.pairs(seed)[None])[0]
@@ -243,7 +247,7 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
                              f"(SHA-256 {digest[:12]}); the one here is {entry['file'][:40]}")  # fmt: skip
     if not crop:
         edges = [side(face.points) for face in faces]
-        return whole(toonifier.backdrop(opened, faces), faces, toonifier.enlarged(cartoons, edges), exact)
+        return toonifier.whole(opened, faces, toonifier.enlarged(cartoons, edges), exact)
     size = None if note.about.get("size") is None else note.count("size", 16)
     (square,) = toonifier.enlarged(cartoons[crop - 1 : crop], [size or 0])
-    return np.asarray(picture(square, size))
+    return np.asarray(toonifier.crop(square, size))

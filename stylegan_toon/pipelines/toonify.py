@@ -20,7 +20,7 @@ from stylegan_toon.faces.paste import paste
 from stylegan_toon.images import grid, list_images, save_png, to_levels, to_uint8
 from stylegan_toon.metadata import chunks, file_entry
 from stylegan_toon.methods.invert import STEPS
-from stylegan_toon.nn.finish import FINISHES, Finish, finished
+from stylegan_toon.nn.finish import FINISHES, finished
 from stylegan_toon.nn.kuwahara import kuwahara, paint
 from stylegan_toon.nn.upscaler import Upscaler, enlarge
 from stylegan_toon.pipelines.blend import nothing_changes, other_codes
@@ -67,6 +67,7 @@ class Toonifier(Inverter):
         upscale: str | Path = "none",
         strokes: float = 0.0,
         around: float = 0.0,
+        finish: str | None = None,
     ):
         """Load source, style and encoder, and blend.
 
@@ -78,7 +79,8 @@ class Toonifier(Inverter):
                 else a name, run or file.
             strokes: radius of the Kuwahara filter over what enlarged() made larger, in pixels of the model; 0
                 leaves it out.
-            around: likewise, of that over the photo in backdrop().
+            around: likewise, of that over the photo in whole().
+            finish: of nn.finish.FINISHES, what whole() and crop() draw; None takes the style's own.
         Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
         """
         super().__init__(source, device, report, exact, detector, insightface_root, encoder)
@@ -91,7 +93,8 @@ class Toonifier(Inverter):
         self.set_blend(own if blend is None else blend)
         self.upscaler: Upscaler | None = None
         self.strokes, self.around = strokes, around
-        self.finish = FINISHES.get(str(made.meta.get("around")), Finish())
+        own_finish = str(made.meta.get("finish"))
+        self.finish = finish or (own_finish if own_finish in FINISHES else "paint")
         self.upscaler_entry: dict[str, Any] = {}
         if upscale != "none" and (upscale != "auto" or pretrained("upscaler")):
             name = UPSCALER if upscale == "auto" else upscale
@@ -127,16 +130,28 @@ class Toonifier(Inverter):
             out.append(kuwahara(large, self.strokes * times)[0] if times > 1 and self.strokes else large[0])
         return out
 
-    def backdrop(self, photo: Image.Image, faces: Sequence[Face]) -> Image.Image:
-        """The photo that cartoons go into, in strokes that fit its faces, of several the middle one.
+    def whole(
+        self, photo: Image.Image, faces: Sequence[Face], cartoons: Sequence[Tensor], exact: bool = False
+    ) -> np.ndarray:
+        """uint8 [H, W, 3]: the photo with cartoons, one [3, S, S] a face, over its faces.
 
-        Then with the finish that the style's file names.
+        The photo is painted in strokes that fit its faces, of several the middle one, and both have the
+        finish. With around 0 what is no face stays as it is.
         """
-        if not self.around:
-            return photo
         edge, dtype = sorted(side(face.points) for face in faces)[len(faces) // 2], self.source.w_mean.dtype
-        painted = paint(photo, self.around * edge / self.source.config.resolution, dtype)
-        return finished(self.finish, painted, edge / LINES, dtype)
+        around = self.around * edge / self.source.config.resolution
+        pairs = [(to_levels(a[None])[0], f.points) for a, f in zip(cartoons, faces, strict=True)]
+        joined, mask = paste(paint(photo, around, dtype) if around else photo, pairs, exact=exact)
+        drawn = np.asarray(finished(FINISHES[self.finish], Image.fromarray(joined), edge / LINES, dtype))
+        if around or self.finish == "paint":
+            return drawn
+        before, share = np.asarray(photo), mask[..., None].astype(np.float64 if exact else np.float32)
+        return np.rint(before + share * (drawn.astype(share.dtype) - before)).astype(np.uint8)
+
+    def crop(self, cartoon: Tensor, size: int | None = None) -> Image.Image:
+        """A cartoon [3, R, R] in [-1, 1] as a picture with the finish, its edge brought to size."""
+        square = picture(cartoon, size)
+        return finished(FINISHES[self.finish], square, square.width / LINES, self.source.w_mean.dtype)
 
     def pairs(self, seed: int, rows: int = 4) -> Tensor:
         """[3, rows * R, 8 * R]: source | cartoon pairs of codes drawn from seed, four a row, psi 0.7."""
@@ -171,6 +186,7 @@ def toonify_files(
     upscale: str = "auto",
     strokes: float = STROKES,
     around: float = AROUND,
+    finish: str | None = None,
 ) -> Iterator[Result]:
     """Turn the faces of photos (files and folders) into cartoons: a Result a picture or failed photo.
 
@@ -185,12 +201,12 @@ def toonify_files(
         metadata: write into every picture how it was made.
         encoder: its name or file; None takes the source's.
         upscale, strokes: how faces and crops grow that are larger than the model, as Toonifier.
-        around: how the photo is painted around them, likewise.
+        around, finish: how the photo is painted around them, and what is drawn then, likewise.
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is its Result's error.
     """
     finding = (detector, insightface_root)
     toonifier = Toonifier(
-        style, source, blend, device, report, exact, *finding, encoder, upscale, strokes, around
+        style, source, blend, device, report, exact, *finding, encoder, upscale, strokes, around, finish
     )
     steps = STEPS[refine] if refine_steps is None else refine_steps
 
@@ -237,15 +253,16 @@ def toonify_files(
             if any(square.shape[2] > edge for square in squares):
                 about["models"] = {**toonifier.files, "upscaler": toonifier.upscaler_entry}
                 about["strokes"] = strokes
+            about["finish"] = toonifier.finish
             if crop_only:
                 for i, square in enumerate(squares):
                     path = base if i == 0 else base.with_name(f"{base.stem}-face{i + 1}.png")
-                    save(path, picture(square, size), **about, crop=i + 1, size=size)
+                    save(path, toonifier.crop(square, size), **about, crop=i + 1, size=size)
                     seconds = (time.perf_counter() - began) / len(group)
                     yield Result(file, path, faces=[notes[i]], seconds=seconds)
             else:
                 about["around"] = around
-                save(base, whole(toonifier.backdrop(photo, found), found, squares, exact), **about)
+                save(base, toonifier.whole(photo, found, squares, exact), **about)
                 seconds = (time.perf_counter() - began) / len(group)
                 yield Result(file, base, faces=notes, seconds=seconds)
 
@@ -260,12 +277,6 @@ def toon(
     found = toonifier.fit(torch.cat(crops), steps)
     cartoons = toonifier.draw(found.w_plus, shift=found.shift)
     return list(cartoons.split([len(crop) for crop in crops]))
-
-
-def whole(photo: Image.Image, faces: Sequence[Face], cartoons: Sequence[Tensor], exact: bool) -> np.ndarray:
-    """uint8 [H, W, 3]: the photo with cartoons, one [3, S, S] a face, over its faces."""
-    pairs = [(to_levels(a[None])[0], f.points) for a, f in zip(cartoons, faces, strict=True)]
-    return paste(photo, pairs, exact=exact)[0]
 
 
 def picture(cartoon: Tensor, size: int | None = None) -> Image.Image:

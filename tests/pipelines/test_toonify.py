@@ -73,9 +73,9 @@ def test_the_photo_around_a_face_is_painted_in_strokes_as_large_as_its_own(toon,
 
 
 @pytest.mark.parametrize("named, taken", [("ink", "ink"), ("no such", "paint"), (3, "paint")])
-def test_the_file_of_a_style_names_the_finish_of_the_photo_around(toon, models, tmp_path, named, taken):
+def test_the_file_of_a_style_names_the_finish(toon, models, tmp_path, named, taken):
     drawn = load(models / "models/drawn-32.generator.safetensors")
-    save(tmp_path / "own.safetensors", replace(drawn, meta=drawn.meta | {"around": named}))
+    save(tmp_path / "own.safetensors", replace(drawn, meta=drawn.meta | {"finish": named}))
     code, _, err = toon(PORTRAIT, "--style", "own.safetensors", "--out", "a")
     assert code == 0, err
     photo = Image.open(PORTRAIT).convert("RGB")
@@ -83,6 +83,7 @@ def test_the_file_of_a_style_names_the_finish_of_the_photo_around(toon, models, 
     wanted = np.asarray(finished(FINISHES[taken], paint(photo, 1.8 * edge / 32), edge / 256))
     with Image.open(tmp_path / "a/nasa_astronaut.png") as made:
         assert np.array_equal(np.asarray(made)[300:], wanted[300:])
+        assert json.loads(made.info["stylegan-toon"])["finish"] == taken
     if taken == "ink":
         assert np.isin(wanted[300:], (0, 255)).mean() > 0.8
     args = ("replay", "a/nasa_astronaut.png", "--photo", PORTRAIT, "--models", ".", "--out", "again")
@@ -93,7 +94,31 @@ def test_the_file_of_a_style_names_the_finish_of_the_photo_around(toon, models, 
     blended = ("blend", "plain", "own.safetensors", "--blend", "1", "--out", "both.safetensors")
     with contextlib.chdir(tmp_path):
         assert run(cli, [*blended], "stylegan-toon", ENVIRONMENT) == 0
-    assert load(tmp_path / "both.safetensors").meta["around"] == named
+    assert load(tmp_path / "both.safetensors").meta["finish"] == named
+
+
+def test_a_finish_is_drawn_over_the_whole_picture_or_the_face_alone(toon, tmp_path):
+    photo = np.asarray(Image.open(PORTRAIT).convert("RGB"))
+    pictures = {}
+    for name, args in {
+        "paint": (), "all": ("--finish", "ink"), "face": ("--finish", "ink", "--around", "0"),
+        "crop": ("--finish", "ink", "--crop-only", "--size", "64"),
+    }.items():  # fmt: skip
+        code, _, err = toon(PORTRAIT, *args, "--out", name)
+        assert code == 0, err
+        with Image.open(tmp_path / name / "nasa_astronaut.png") as made:
+            pictures[name] = np.asarray(made)
+    edge = side(find_faces(Image.fromarray(photo))[0].points)
+    wanted = np.asarray(finished(FINISHES["ink"], Image.fromarray(pictures["paint"]), edge / 256))
+    assert np.array_equal(pictures["all"], wanted)
+    assert np.array_equal(pictures["face"][300:], photo[300:])
+    grey = np.ptp(pictures["face"][90:130, 200:240].astype(int), axis=2).max()
+    assert grey == 0 < np.ptp(pictures["paint"][90:130, 200:240].astype(int), axis=2).max()
+    assert np.isin(pictures["crop"], (0, 255)).mean() > 0.5
+    code, _, err = toon(PORTRAIT, "--finish", "oil")
+    assert code == 2 and "cel" in err
+    option = next(o for o in cli.get_command(None, "toonify").params if o.name == "finish")
+    assert [*option.type.choices] == [*FINISHES]
 
 
 def test_crop_only_writes_the_square_at_the_size_asked_for(toon, tmp_path):

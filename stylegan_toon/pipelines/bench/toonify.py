@@ -31,7 +31,7 @@ from stylegan_toon.pipelines.bench.timing import (
     wait,
 )
 from stylegan_toon.pipelines.export import in_onnxruntime
-from stylegan_toon.pipelines.toonify import AROUND, STROKES, Toonifier, picture, whole
+from stylegan_toon.pipelines.toonify import AROUND, STROKES, Toonifier, picture
 from stylegan_toon.stylegan2.latents import truncate
 from stylegan_toon.stylegan2.onnx_graph import to_onnx
 
@@ -193,8 +193,7 @@ def stages_of(toonifier: Toonifier, files: Sequence[Path], out: Path) -> dict[st
     def paste() -> None:
         squares = iter(left["squares"])
         left["pictures"] = [
-            whole(toonifier.backdrop(photo, faces), faces, [next(squares) for _ in faces], False)
-            for photo, faces in opened
+            toonifier.whole(photo, faces, [next(squares) for _ in faces]) for photo, faces in opened
         ]
 
     def save() -> None:
