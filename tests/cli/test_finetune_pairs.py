@@ -58,7 +58,8 @@ def test_pairs_alone_train_no_discriminator(given, tmp_path):
     planned = json.loads(done(*given, *options, "--dry-run", "--json", cwd=tmp_path))
     assert planned["trained_parameters_d"] == 0 < planned["trained_parameters_g"]
     assert planned["method"]["photo_codes"] == 1
-    done(*given, *options, "--steps", "2", "--out", "one", cwd=tmp_path)
+    done(*given, *options, "--finish", "cel", "--steps", "2", "--out", "one", cwd=tmp_path)
+    assert load(tmp_path / "one/last.safetensors", "generator").meta["finish"] == "cel"
     logged = [json.loads(line) for line in (tmp_path / "one/log.jsonl").read_text().splitlines()]
     assert not any("d" in entry for entry in logged) and any("g/pairs" in entry for entry in logged)
     assert (tmp_path / "one/report.html").is_file()
