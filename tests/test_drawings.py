@@ -34,11 +34,11 @@ def folder(tmp_path):
 def test_every_look_draws_what_it_says(folder):
     with Image.open(folder / "in" / "a.webp") as given:
         before = (np.asarray(given)[40:80].max(2) < 110).sum()
-    soft, ink, flat, figure = (drawn(folder, look) for look in ("soft", "ink", "flat", "figure"))
-    for picture, much in ((soft, 1.2), (flat, 1.2), (figure, 1.6)):
-        assert (picture[40:80].max(2) < 110).sum() > much * before  # the eye grew
+    soft, ink, flat = (drawn(folder, look) for look in ("soft", "ink", "flat"))
+    for picture in (soft, flat):
+        assert (picture[40:80].max(2) < 110).sum() > 1.2 * before  # the eye grew
         skin = picture[100:120, 80:120].reshape(-1, 3)
-        assert (np.ptp(skin, 0) <= 6).all() and skin[0, 0] > skin[0, 1] > skin[
+        assert (np.ptp(skin, 0) <= 3).all() and skin[0, 0] > skin[0, 1] > skin[
             0, 2
         ]  # and skin is still plain skin
     assert (ink == ink[..., :1]).all()

@@ -195,6 +195,13 @@ if TYPE_CHECKING:
     help="What toonify makes of its pictures: strokes alone, or tones and lines as well.",
 )
 @click.option(
+    "--eyes",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="How much larger toonify makes the eyes in this style.",
+)
+@click.option(
     "--train",
     type=click.Choice(["all", "offsets", "lora"]),
     default="all",
@@ -280,7 +287,7 @@ def finetune(
     run = make_run(common, out, options)
     named = {
         name: options[name]
-        for name in ("start", "encoder", "codes", "drawings", "edits", "finish", "exclude", "mirror")
+        for name in ("start", "encoder", "codes", "drawings", "edits", "finish", "eyes", "exclude", "mirror")
     }
     task = Task(target, source, device=common.device, **named)
     if dry_run:

@@ -80,6 +80,11 @@ class Faces(click.ParamType):
     help="Paint the photo around the faces in strokes of this radius, in pixels of the model; 0 leaves it.",
 )
 @click.option(
+    "--eyes",
+    type=click.FloatRange(0, 1),
+    help="How much larger eyes become: 0.4 is a caricature, 0 leaves them. Default: the style's own.",
+)
+@click.option(
     "--finish",
     type=click.Choice(["paint", "cel", "comic", "flat", "ink"]),
     help="Draw the whole picture in tones and lines: as a cel of an animation, a comic, flat colours or ink. "

@@ -36,9 +36,9 @@ class Finish:
 
 FINISHES = {
     "paint": Finish(),
-    "cel": Finish(steps=255 / 6, colour=1.4, lines=0.9),
-    "comic": Finish(steps=255 / 8, colour=1.25, lines=0.75),
-    "flat": Finish(steps=255 / 7, colour=1.25),
+    "cel": Finish(steps=255 / 6, colour=1.2, lines=0.9),
+    "comic": Finish(steps=255 / 8, colour=1.1, lines=0.75),
+    "flat": Finish(steps=255 / 7, colour=1.15),
     "ink": Finish(colour=0.0, lines=1.0, least=1.0, black=62),
 }
 

@@ -48,8 +48,8 @@ def blend_files(
         "shares": shares,
         "shared_resolutions": [4 * 2**j for j, same in enumerate(shared) if same],
     }
-    if "finish" in (known := locate(child, parents=parents)[1].meta):
-        meta["finish"] = known["finish"]
+    known = locate(child, parents=parents)[1].meta
+    meta |= {name: known[name] for name in ("finish", "eyes") if name in known}
     save(out, generator_checkpoint(mixed, meta), half)
     return Path(out)
 

@@ -82,7 +82,7 @@ class Task:
         Where pairs count, the picture that bears a file's name is that photo's drawing.
     drawings: a folder or archive of squares, where these are looked for; None means target.
     edits: the directions, of source, whose effect the expression loss keeps; none means EXPRESSIONS.
-    finish: of nn.finish.FINISHES, what toonify makes of its pictures unless told.
+    finish, eyes: what toonify makes of its pictures, of nn.finish.FINISHES, and how much larger of eyes.
     """
 
     target: Target
@@ -93,6 +93,7 @@ class Task:
     drawings: str | None = None
     edits: Sequence[str] = ()
     finish: str = "paint"
+    eyes: float = 0.0
     exclude: Sequence[str] = ()
     mirror: bool = True
     device: str = "auto"
@@ -309,7 +310,7 @@ def finetune_generator(
 
     def pack(g: Generator, about: Mapping[str, Any]) -> Checkpoint:
         config = module.config
-        about = {**about, "blend": config.blend, "finish": task.finish}  # what toonify takes unless told
+        about = {**about, "blend": config.blend, "finish": task.finish, "eyes": task.eyes}  # for toonify
         if opened.parent is None:
             return generator_checkpoint(g, about)
         name = parent_name(Path(opened.source))

@@ -19,7 +19,7 @@ from stylegan_toon.metadata import chunks, read, sha256
 from stylegan_toon.nn.finish import FINISHES
 from stylegan_toon.pipelines.generate import draw_numbers, map_latents, read_latents, read_shift, square_grid
 from stylegan_toon.pipelines.models import find_model, load_generator, locate, sibling
-from stylegan_toon.pipelines.toonify import MOST_STROKES, Toonifier, toon
+from stylegan_toon.pipelines.toonify import MOST_EYES, MOST_STROKES, Toonifier, toon
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.generator import NOISE_MODES
 
@@ -214,17 +214,17 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
     if "encoder" in used and note.entry("models", "encoder")[0] != note.entry("models", "source")[0]:
         encoder = note.model("encoder", folders, what="encoder")
     upscale = note.model("upscaler", folders, what="upscaler") if "upscaler" in used else "none"
-    radii = {}
-    for key in ("strokes", "around"):
-        radii[key] = float(note.get(key, int, float)) if key in note.about else 0.0
-        if not 0 <= radii[key] <= MOST_STROKES:
+    sizes = {}
+    for key, most in (("strokes", MOST_STROKES), ("around", MOST_STROKES), ("eyes", MOST_EYES)):
+        sizes[key] = float(note.get(key, int, float)) if key in note.about else 0.0
+        if not 0 <= sizes[key] <= most:
             raise note.damaged(key)
     finish = note.get("finish", str) if "finish" in note.about else "paint"
     if finish not in FINISHES:
         raise note.damaged("finish")
     toonifier = Toonifier(
         style, source, recipe, device, exact=exact, detector=detector, encoder=encoder, upscale=upscale,
-        strokes=radii["strokes"], around=radii["around"], finish=finish,
+        strokes=sizes["strokes"], around=sizes["around"], finish=finish, eyes=sizes["eyes"],
     )  # fmt: skip
     if "photo" not in note.about:
         return to_uint8(toonifier.pairs(seed)[None])[0]

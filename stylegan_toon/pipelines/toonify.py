@@ -22,6 +22,7 @@ from stylegan_toon.metadata import chunks, file_entry
 from stylegan_toon.methods.invert import STEPS
 from stylegan_toon.nn.finish import FINISHES, finished
 from stylegan_toon.nn.kuwahara import kuwahara, paint
+from stylegan_toon.nn.lens import swell
 from stylegan_toon.nn.upscaler import Upscaler, enlarge
 from stylegan_toon.pipelines.blend import nothing_changes, other_codes
 from stylegan_toon.pipelines.invert import Inverter, free
@@ -33,6 +34,7 @@ from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
 
 STROKES, MOST_STROKES = 1.0, 8.0  # px of the model: by eye, from 1.5 on they eat into eyes and mouths
+MOST_EYES = 1.0  # by eye: beyond it they meet at the nose
 LINES = 256.0  # px: of a face so large, lines around are as wide as those that styles are taught with
 AROUND = 1.8  # likewise, of the photo around the faces: by eye, no softer and no sharper than they are
 
@@ -68,6 +70,7 @@ class Toonifier(Inverter):
         strokes: float = 0.0,
         around: float = 0.0,
         finish: str | None = None,
+        eyes: float | None = None,
     ):
         """Load source, style and encoder, and blend.
 
@@ -81,6 +84,7 @@ class Toonifier(Inverter):
                 leaves it out.
             around: likewise, of that over the photo in whole().
             finish: of nn.finish.FINISHES, what whole() and crop() draw; None takes the style's own.
+            eyes: how much larger enlarged() makes them, likewise.
         Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
         """
         super().__init__(source, device, report, exact, detector, insightface_root, encoder)
@@ -95,6 +99,8 @@ class Toonifier(Inverter):
         self.strokes, self.around = strokes, around
         own_finish = str(made.meta.get("finish"))
         self.finish = finish or (own_finish if own_finish in FINISHES else "paint")
+        given = made.meta.get("eyes", 0) if eyes is None else eyes
+        self.eyes = float(given) if isinstance(given, (int, float)) and 0 <= given <= MOST_EYES else 0.0
         self.upscaler_entry: dict[str, Any] = {}
         if upscale != "none" and (upscale != "auto" or pretrained("upscaler")):
             name = UPSCALER if upscale == "auto" else upscale
@@ -119,13 +125,13 @@ class Toonifier(Inverter):
     def enlarged(self, cartoons: Tensor, edges: Sequence[float]) -> list[Tensor]:
         """Cartoons [N, 3, R, R], each doubled by the upscaler until it has its edge, at most to 4 R.
 
-        What was doubled is painted in strokes. Without an upscaler they stay as they are.
+        Eyes grow. What was doubled is painted in strokes. Without an upscaler they stay as large as they are.
         """
         if self.upscaler is None:
-            return list(cartoons)
+            return list(swell(cartoons, self.eyes))
         out = []
         for one, edge in zip(cartoons, edges, strict=True):
-            large = enlarge(self.upscaler, one[None], edge)
+            large = swell(enlarge(self.upscaler, one[None], edge), self.eyes)
             times = large.shape[3] / one.shape[2]
             out.append(kuwahara(large, self.strokes * times)[0] if times > 1 and self.strokes else large[0])
         return out
@@ -187,6 +193,7 @@ def toonify_files(
     strokes: float = STROKES,
     around: float = AROUND,
     finish: str | None = None,
+    eyes: float | None = None,
 ) -> Iterator[Result]:
     """Turn the faces of photos (files and folders) into cartoons: a Result a picture or failed photo.
 
@@ -201,12 +208,13 @@ def toonify_files(
         metadata: write into every picture how it was made.
         encoder: its name or file; None takes the source's.
         upscale, strokes: how faces and crops grow that are larger than the model, as Toonifier.
-        around, finish: how the photo is painted around them, and what is drawn then, likewise.
+        around, finish, eyes: how the photo is painted around them, what is drawn then, and how much larger
+            eyes become, likewise.
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is its Result's error.
     """
     finding = (detector, insightface_root)
     toonifier = Toonifier(
-        style, source, blend, device, report, exact, *finding, encoder, upscale, strokes, around, finish
+        style, source, blend, device, report, exact, *finding, encoder, upscale, strokes, around, finish, eyes
     )
     steps = STEPS[refine] if refine_steps is None else refine_steps
 
@@ -253,7 +261,7 @@ def toonify_files(
             if any(square.shape[2] > edge for square in squares):
                 about["models"] = {**toonifier.files, "upscaler": toonifier.upscaler_entry}
                 about["strokes"] = strokes
-            about["finish"] = toonifier.finish
+            about |= {"finish": toonifier.finish, "eyes": toonifier.eyes}
             if crop_only:
                 for i, square in enumerate(squares):
                     path = base if i == 0 else base.with_name(f"{base.stem}-face{i + 1}.png")

@@ -20,6 +20,7 @@ from stylegan_toon.faces.detect import find_faces
 from stylegan_toon.methods.invert import refine
 from stylegan_toon.nn.finish import FINISHES, finished
 from stylegan_toon.nn.kuwahara import paint
+from stylegan_toon.nn.lens import swell
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe, blend
 from stylegan_toon.stylegan2.config import Config
@@ -119,6 +120,32 @@ def test_a_finish_is_drawn_over_the_whole_picture_or_the_face_alone(toon, tmp_pa
     assert code == 2 and "cel" in err
     option = next(o for o in cli.get_command(None, "toonify").params if o.name == "finish")
     assert [*option.type.choices] == [*FINISHES]
+
+
+def test_eyes_grow_as_the_option_or_the_file_of_the_style_says(toon, models, tmp_path):
+    drawn = load(models / "models/drawn-32.generator.safetensors")
+    save(tmp_path / "own.safetensors", replace(drawn, meta=drawn.meta | {"eyes": 0.4}))
+    found = {}
+    for name, args in {
+        "none": (), "own": ("--style", "own.safetensors"), "told": ("--eyes", "0.4"),
+        "no": ("--style", "own.safetensors", "--eyes", "0"),
+    }.items():  # fmt: skip
+        code, _, err = toon(PORTRAIT, *args, "--crop-only", "--out", name)
+        assert code == 0, err
+        with Image.open(tmp_path / name / "nasa_astronaut.png") as made:
+            found[name] = np.asarray(made)
+            assert json.loads(made.info["stylegan-toon"])["eyes"] == (0.4 if name in ("own", "told") else 0)
+    assert np.array_equal(found["none"], found["no"]) and np.array_equal(found["own"], found["told"])
+    plain = torch.from_numpy(found["none"].copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    gap = (swell(plain, 0.4)[0].permute(1, 2, 0).numpy() + 1) * 127.5 - found["own"]
+    assert np.abs(gap).mean() < 1 < np.abs(found["own"].astype(float) - found["none"]).max()
+    args = ("replay", "own/nasa_astronaut.png", "--photo", PORTRAIT, "--models", ".", "--out", "again")
+    with contextlib.chdir(tmp_path):
+        assert run(cli, [*map(str, args)], "stylegan-toon", ENVIRONMENT) == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "again/nasa_astronaut.png")), found["own"])
+    for value in ("-0.1", "1.1", "big"):
+        code, _, err = toon(PORTRAIT, "--eyes", value)
+        assert code == 2 and "--eyes" in err
 
 
 def test_crop_only_writes_the_square_at_the_size_asked_for(toon, tmp_path):
