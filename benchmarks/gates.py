@@ -138,9 +138,10 @@ def rank(values: np.ndarray) -> np.ndarray:
 
 
 def dial(
-    toon: Toonifier, codes: Tensor, shift: Tensor | None, axis: Tensor, judges: Judges
+    toon: Toonifier, codes: Tensor, shift: Tensor | None, axes: dict[str, Tensor], judges: Judges
 ) -> dict[str, object]:
-    """21 stops from the source's picture to the cartoon; axis [F]: from the photos' mean to the style's."""
+    """21 stops from the source's picture to the cartoon, as models draw them; axes [F] of each space: from the
+    photos' mean to the style's."""
     own, n, k = toon.recipe, toon.source.config.n_resolutions, toon.recipe.k
     stops = []
     for step in range(21):
@@ -150,14 +151,17 @@ def dial(
     toon.set_blend(own)
     ends = toon.draw(codes, toon.source, shift), toon.draw(codes, shift=shift)
     exact = torch.equal(stops[0], ends[0]) and torch.equal(stops[-1], ends[1])
-    looks = torch.stack([judges.spaces(stop)["mobileface"] for stop in stops])
+    spaces = [judges.spaces(stop) for stop in stops]
+    looks = {name: torch.stack([one[name] for one in spaces]) for name in axes}
     found: dict[str, object] = {"ends_exact": exact}
-    for name, of in (("pixels", torch.stack(stops).flatten(2)), ("features", looks)):
+    for name, of in (("pixels", torch.stack(stops).flatten(2)), ("features", looks["mobileface"])):
         steps = (of[1:] - of[:-1]).norm(dim=2)
         found[name] = share((steps.amax(0) / steps.mean(0)).tolist())
-    gone = (looks @ axis).numpy()
     places = np.arange(21.0)
-    found["spearman"] = share([float(np.corrcoef(places, rank(column))[0, 1]) for column in gone.T])
+    for name, axis in axes.items():
+        gone = (looks[name] @ axis).numpy()
+        rows = [float(np.corrcoef(places, rank(column))[0, 1]) for column in gone.T]
+        found["spearman" if name == "mobileface" else f"spearman_{name}"] = share(rows)
     return found
 
 
@@ -196,7 +200,8 @@ def main() -> None:
     few = [*range(0, len(codes), max(1, len(codes) // 20))][:20]
 
     def draw(toon: Toonifier, generator: Generator | None = None) -> Tensor:
-        return torch.cat([as_saved(toon.draw(one.w_plus, generator, one.shift)) for one in found])
+        made = [toon.draw(one.w_plus, generator, one.shift) for one in found]
+        return torch.cat([as_saved(one if generator else toon.shown(one)) for one in made])
 
     inverted = draw(some, some.source)
     cheeks = photos[:, :, size * 9 // 16 : size * 11 // 16, size * 3 // 8 : size * 5 // 8]
@@ -234,12 +239,12 @@ def main() -> None:
         made = draw(toon)
         queries = judges.who(made)
         hits = first(queries, known, people)
-        axis = (wanted["mobileface"].mean(0) - base["mobileface"].mean(0)).float()
+        axes = {space: (of.mean(0) - base[space].mean(0)).float() for space, of in wanted.items()}
         row = {
             "blend": toon.recipe.k,
             "first_of_50": share(hits), "by_skin": thirds(hits, lightness),
             "for_smiling": share(first(queries[a], known[b], both)), "happier": happier(made),
-            "dial": dial(toon, codes[few], None if shift is None else shift[few], axis, judges),
+            "dial": dial(toon, codes[few], None if shift is None else shift[few], axes, judges),
         }  # fmt: skip
         drawn[name] = as_saved(toon.draw(seeds))
         own = toon.recipe

@@ -40,11 +40,11 @@ SMALL = {
     "flat": "flat colours and larger eyes, without lines",
 }
 LIMITS = {
-    "comic": "Lines are softer than the filter's, and thin ones (lashes, single hairs, teeth) are lost; glasses stay where inversion "
-    "has them.",
-    "ink": "Shades remain where the filter is black or white, at times tinted, above all in dark hair and beards; put back into a "
-    "colour photo the face stands out of it: use --crop-only.",
-    "flat": "Near to a retouched photo: tones are fewer, but hair keeps shades.",
+    "comic": "Wrinkles and the gaps of teeth become black marks, more so in faces that fill few pixels; skin of every lightness goes "
+    "orange where the photo's light is warm. --finish paint has softer lines, --finish comic more tones.",
+    "ink": "Of small faces some lines break into dots; a dark background turns black as a whole, and one of middle tones to a soft grey. "
+    "--finish paint shows what the model itself draws, with shades and tints.",
+    "flat": "Near to a retouched photo where --finish paint leaves the tones to the model.",
     "painted": "Near to the photo: shapes and most colours are the person's, light and texture the paintings'. Mouths at times twist at "
     "one corner, hair turns to strands with hard rims, skin under hair goes grey. More of the style is at --blend 2.",
     "storybook": "A soft painting of the person rather than a figure of an animation film: eyes are larger, lips and skin rosier, hair "
@@ -53,7 +53,7 @@ LIMITS = {
     "avatar": "At K = 0 to 2 some faces fall apart; use K = 3. Glasses become smears, beards shade; a dark photo gives "
     "orange skin, a bright one loses the outline of a cheek; one eye may be smaller or half drawn, and wide smiles are a dark line.",
 }
-SHEET = ("storybook", "comic", "painted", "avatar", "ink", "flat")
+SHEET = ("storybook", "comic", "painted", "flat", "ink", "avatar")
 GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and where it stands
     "the person first of 50, cartoon against photo (95 %)": ("60 %", ("first_of_50",)),
     "the same, darkest third of the photos": ("at most 10 points apart", ("by_skin", "dark")),
@@ -72,7 +72,8 @@ GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and whe
     "distance to the nearest training picture, of that among these": ("", ("nearest",)),
     "dial in 21 stops: largest step by the mean one, pixels": ("at most 2", ("dial", "pixels")),
     "the same, features": ("at most 2", ("dial", "features")),
-    "dial: Spearman's correlation with the style": ("0.95", ("dial", "spearman")),
+    "dial: Spearman's correlation with the style, MobileFace": ("0.95", ("dial", "spearman")),
+    "the same, untrained network  ": ("0.95", ("dial", "spearman_untrained")),
 }
 HISTORY = {
     "painted": "The number above is of the last of three runs; 16,712 pictures came before. Its training pictures hold near "
@@ -218,7 +219,8 @@ with structure, identity and low-pass losses and ADA, its mapping and 4x4 block 
 - **Training.** `tools/make_models.sh`; {made["meta"]["pictures"]:,} pictures seen; every second batch was drawn as the
   blend at K = 3, and three quarters of the codes were those of some 400 training photos, with shifted features
   ([why](../docs/training.md)).{"" if style == "avatar" else DRAWN}
-- **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}.
+- **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}. **Eyes, finish** (likewise): {made["meta"]["eyes"]}, {made["meta"]["finish"]};
+  of the figures below the gates have them, but for the dial and random samples, and the picture and the table by K do not.
 - **Limits.** {LIMITS[style]}
 - **Not blind.** {HISTORY[style]} The last runs and the shift of features were settled by eye on training photos and the bundled
   portrait, that its finer parts help on six demo portraits, first runs on nine demo portraits, of two of whose people four photos are in the second table. How much eyes
@@ -276,8 +278,9 @@ def small_card(style: str, photos: list[Path], gates: dict) -> None:
     made, toonifier = load(file, "style"), Toonifier(style)
     faces = [largest_face(toonifier, photo, toonifier.find) for photo in photos]
     found = [toonifier.fit(face, STEPS[1]) for face in faces]
-    drawn = [toonifier.draw(one.w_plus, g, one.shift) for g in (toonifier.source, None) for one in found]
-    save_png(PRETRAINED / f"{style}-128.png", grid(torch.cat([*faces, *drawn]), len(faces)))
+    again = [toonifier.draw(one.w_plus, toonifier.source, one.shift) for one in found]
+    drawn = [toonifier.shown(toonifier.draw(one.w_plus, shift=one.shift)) for one in found]
+    save_png(PRETRAINED / f"{style}-128.png", grid(torch.cat([*faces, *again, *drawn]), len(faces)))
     rows = gate_rows(gates["styles"][style]).replace("to the style", "to such drawings")
     (PRETRAINED / f"{style}-128.md").write_text(
         f"""# {style}-128
@@ -291,7 +294,8 @@ A style for `stylegan-toon toonify --style {style}`: {SMALL[style]}. A [style fi
 - **Licence.** Research and personal use: [LICENSE-WEIGHTS.md](LICENSE-WEIGHTS.md).
 - **Training.** `tools/make_models.sh`; {made.meta["pictures"]:,} draws of the photos' codes, half of them blended at K = 3, by the
   gap to the drawings alone, without a discriminator ([how](../docs/finetuning.md#drawings-of-known-photos)).
-- **Best K** (used when `--blend` is not given): {made.meta["blend"]}.
+- **Best K** (used when `--blend` is not given): {made.meta["blend"]}. **Eyes, finish** (likewise): {made.meta["eyes"]}, {made.meta["finish"]};
+  the cartoons above and the figures below have them, but for the dial and random samples.
 - **Limits.** {LIMITS[style]} Random codes, which no photo has, were never drawn in training, and random
   samples are nearer to photos than to the drawings. The drawn sets among the sample pictures look otherwise.
 - **Not blind.** Filter and weights were chosen by eye on training photos, the bundled portrait and five demo portraits of members
@@ -333,6 +337,8 @@ def gate_rows(row: dict) -> str:
 
 def sheet(photos: list[Path]) -> None:
     """docs/images/quickstart.png and contact-sheet.png: each photo and its cartoon in every style."""
+    from stylegan_toon.faces.align import side
+    from stylegan_toon.faces.detect import find_faces
     from stylegan_toon.images import grid, load_image, save_png, to_tensor
     from stylegan_toon.methods.invert import STEPS
     from stylegan_toon.pipelines.blends import largest_face
@@ -344,10 +350,10 @@ def sheet(photos: list[Path]) -> None:
         whole += [
             load_image(next(iter(toonify_files([photo], style, out=f"out/{style}"))).path) for style in SHEET
         ]
-        for picture in whole:
-            side = min(picture.size)
-            left, top = (picture.width - side) // 2, 0
-            rows.append(to_tensor(picture.crop((left, top, left + side, top + side)).resize((256, 256))))
+        (face,) = find_faces(whole[0])
+        (x, y), edge = face.points.mean(0), side(face.points)
+        box = tuple(round(v) for v in (x - 0.7 * edge, y - 0.75 * edge, x + 0.7 * edge, y + 0.65 * edge))
+        rows += [to_tensor(picture.crop(box).resize((256, 256))) for picture in whole]
     save_png(ROOT / "docs/images/contact-sheet.png", grid(torch.cat(rows), 1 + len(SHEET)))
     toonifier = Toonifier("storybook")
     face = largest_face(toonifier, photos[0], toonifier.find)

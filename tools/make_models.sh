@@ -45,12 +45,17 @@ $toon train-encoder "$photos" "${exclude[@]}" --start "$runs/encoder-2" "${shift
     --out "$runs/shift" --steps "${STEPS_SHIFT:-1950}"
 $toon train-encoder "$photos" "${exclude[@]}" --start "$runs/shift" "${shift[@]}" --lr 0.001 --seed 1 \
     --out "$runs/shift-2" --steps "${STEPS_SHIFT_2:-300}"
+fine=(--fine-shift --batch 4 --look-every 150 --save-every 150) # a second one, for the two finer resolutions
+$toon train-encoder "$photos" "${exclude[@]}" --start "$runs/shift-2" "${fine[@]}" --lr 0.003 \
+    --out "$runs/fine" --steps "${STEPS_FINE:-1500}"
+$toon train-encoder "$photos" "${exclude[@]}" --start "$runs/fine" "${fine[@]}" --lr 0.0008 --seed 1 \
+    --out "$runs/fine-2" --steps "${STEPS_FINE_2:-500}"
 
 # Ship: float16, generator and discriminator apart, noise strengths 0.
 pack() { $toon convert --half --no-noise "$@"; }
 pack "$runs/faces-128/last.safetensors" pretrained/faces-128.generator.safetensors
 pack "$runs/faces-128/last.discriminator.safetensors" pretrained/faces-128.discriminator.safetensors
-pack "$runs/shift-2/last.encoder.safetensors" pretrained/faces-128.encoder.safetensors
+pack "$runs/fine-2/last.encoder.safetensors" pretrained/faces-128.encoder.safetensors
 
 # Styles: FreezeSG, structure loss, ADA, identity; three quarters of the codes are as photos have them, and every second
 # draw is the blend at K = 3. The paintings are many, and storybook, which has few, begins as their style. Pictures whose
@@ -112,14 +117,17 @@ drawn() { # STYLE FROM TO STEPS OPTION...
 }
 drawn storybook storybook-5 storybook-6 300
 drawn painted painted-3 painted-4 260
+declare -A finish=([comic]=cel [ink]=ink [flat]=flat [avatar]=flat) eyes=([storybook]=0.4 [painted]=0.2) # by eye
 for look in comic:comic ink:ink flat:toonhead; do # the target's pictures judge by KID on the way, and teach nothing
     $toon finetune --target "${look#*:}" --source faces --out "$runs/${look%:*}" --train lora --rank 32 --freeze-g 1 --freeze-mapping \
         --blend 3 --batch 8 --ema 400 --seed 1 --patience 0 --steps 350 --look-every 350 "${shifted[@]}" \
         --adversarial 0 --pairs 10 --drawings "$runs/drawn-${look%:*}"
-    $toon convert --to style --half --meta blend=3 "$runs/${look%:*}/last.safetensors" "pretrained/${look%:*}-128.style.safetensors"
+    $toon convert --to style --half --meta blend=3 --meta eyes=0.4 --meta finish="${finish[${look%:*}]}" "$runs/${look%:*}/last.safetensors" "pretrained/${look%:*}-128.style.safetensors"
 done
 
 # Of the styles the last look ships, chosen by eye at K = 3.
 for style in painted-4 storybook-6 avatar-7; do
-    pack --meta blend="${BLEND:-3}" "$runs/$style/last.safetensors" "pretrained/${style%-*}-128.generator.safetensors"
+    name=${style%-*}
+    pack --meta blend="${BLEND:-3}" --meta eyes="${eyes[$name]:-0}" --meta finish="${finish[$name]:-paint}" \
+        "$runs/$style/last.safetensors" "pretrained/$name-128.generator.safetensors"
 done

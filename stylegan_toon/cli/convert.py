@@ -1,5 +1,7 @@
 """`stylegan-toon convert`: other programs' models into this project's files, and back."""
 
+import re
+
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
@@ -44,8 +46,15 @@ def convert(
         key, equals, value = entry.partition("=")
         if not (key and equals):
             raise click.UsageError(f"--meta {entry!r} is not KEY=VALUE")
-        entries[key] = int(value) if value.isdecimal() else value
+        entries[key] = number(value)
     written = write(source, dest, half, entries, to, common.report, no_noise)
     for path in written:
         common.result(path)
     common.document({"paths": [str(path) for path in written]})
+
+
+def number(text: str) -> int | float | str:
+    """text as a number, if it is plainly one, such as 3 or 0.4."""
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    return float(text) if re.fullmatch(r"\d+\.\d+", text, re.ASCII) else text

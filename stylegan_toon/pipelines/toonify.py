@@ -17,7 +17,7 @@ from stylegan_toon.exact import normal
 from stylegan_toon.faces.align import side
 from stylegan_toon.faces.detect import Face
 from stylegan_toon.faces.paste import paste
-from stylegan_toon.images import grid, list_images, save_png, to_levels, to_uint8
+from stylegan_toon.images import grid, list_images, save_png, to_levels, to_tensor, to_uint8
 from stylegan_toon.metadata import chunks, file_entry
 from stylegan_toon.methods.invert import STEPS
 from stylegan_toon.nn.finish import FINISHES, finished
@@ -158,6 +158,15 @@ class Toonifier(Inverter):
         """A cartoon [3, R, R] in [-1, 1] as a picture with the finish, its edge brought to size."""
         square = picture(cartoon, size)
         return finished(FINISHES[self.finish], square, square.width / LINES, self.source.w_mean.dtype)
+
+    def shown(self, cartoons: Tensor) -> Tensor:
+        """Cartoons [N, 3, R, R] as toonify shows them, with larger eyes and the finish, again at their size."""
+        if not self.eyes and self.finish == "paint":
+            return cartoons
+        size = cartoons.shape[2]
+        large = torch.nn.functional.interpolate(cartoons, (int(LINES),) * 2, mode="bicubic")
+        out = [self.crop(one) for one in swell(large, self.eyes)]
+        return torch.cat([to_tensor(one.resize((size, size), Image.Resampling.LANCZOS)) for one in out])
 
     def pairs(self, seed: int, rows: int = 4) -> Tensor:
         """[3, rows * R, 8 * R]: source | cartoon pairs of codes drawn from seed, four a row, psi 0.7."""

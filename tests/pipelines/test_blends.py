@@ -39,9 +39,11 @@ def test_converting_sets_entries_of_the_header(models, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = str(models / "models" / "drawn-32.generator.safetensors")
     args = ["convert", source, "out.safetensors", "--half", "--meta", "blend=3", "--meta", "title=a b=c"]
+    args += ["--meta", "eyes=0.4", "--meta", "version=1.2.3"]
     assert run(cli, args, "stylegan-toon", ENVIRONMENT) == 0
     made = load("out.safetensors")
     assert (
-        made.meta == {"blend": 3, "title": "a b=c"} and str(made.tensors["w_mean"].dtype) == "torch.float16"
+        made.meta == {"blend": 3, "title": "a b=c", "eyes": 0.4, "version": "1.2.3"}
+        and str(made.tensors["w_mean"].dtype) == "torch.float16"
     )
     assert run(cli, [*args[:4], "--meta", "blend"], "stylegan-toon", ENVIRONMENT) == 2
