@@ -140,8 +140,10 @@ def rank(values: np.ndarray) -> np.ndarray:
 def dial(
     toon: Toonifier, codes: Tensor, shift: Tensor | None, axes: dict[str, Tensor], judges: Judges
 ) -> dict[str, object]:
-    """21 stops from the source's picture to the cartoon, as models draw them; axes [F] of each space: from the
-    photos' mean to the style's."""
+    """21 stops from the source's picture to the cartoon, as models draw them.
+
+    axes: [F] of each space, from the photos' mean to the style's.
+    """
     own, n, k = toon.recipe, toon.source.config.n_resolutions, toon.recipe.k
     stops = []
     for step in range(21):

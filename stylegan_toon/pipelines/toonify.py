@@ -160,7 +160,7 @@ class Toonifier(Inverter):
         return finished(FINISHES[self.finish], square, square.width / LINES, self.source.w_mean.dtype)
 
     def shown(self, cartoons: Tensor) -> Tensor:
-        """Cartoons [N, 3, R, R] as toonify shows them, with larger eyes and the finish, again at their size."""
+        """Cartoons [N, 3, R, R] as toonify shows them, with larger eyes and the finish, at their own size."""
         if not self.eyes and self.finish == "paint":
             return cartoons
         size = cartoons.shape[2]

@@ -148,6 +148,17 @@ def test_eyes_grow_as_the_option_or_the_file_of_the_style_says(toon, models, tmp
         assert code == 2 and "--eyes" in err
 
 
+def test_what_is_shown_has_the_eyes_and_the_finish_at_its_own_size(models, monkeypatch):
+    monkeypatch.setenv("STYLEGAN_TOON_HOME", str(models))
+    cartoons = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert Toonifier("drawn", "plain").shown(cartoons) is cartoons
+    cartoons = torch.full((1, 3, 32, 32), 0.5)
+    cartoons[:, :, 8:24, 8:24] = -0.9
+    shown = Toonifier("drawn", "plain", finish="ink", eyes=0.3).shown(cartoons)
+    assert shown.shape == cartoons.shape
+    assert (shown[:, :, :6] > 0.99).all() and (shown[:, :, 11:21, 11:21] < -0.99).all()
+
+
 def test_crop_only_writes_the_square_at_the_size_asked_for(toon, tmp_path):
     assert toon(PORTRAIT, "--crop-only", "--out", "a")[0] == 0
     assert toon(PORTRAIT, "--crop-only", "--size", "50", "--out", "b")[0] == 0
