@@ -166,7 +166,8 @@ A small StyleGAN2 that draws photo-like faces at 128 px, its discriminator, and 
   encoder {encoder["numbers"]:,}.
 - **Training.** `tools/make_models.sh`: 32 px, grown to 64 and 128 px; {made["meta"]["pictures"]:,} pictures seen in
   all; encoder 16,160, after 28,800 with all places alike and more before; its head for shifts, of
-  {encoder["config"]["shift_width"]} channels, 15,600 photos, and then {encoder["meta"]["pictures"]:,} at a third of the rate. Noise inputs were learnt in training; in this file their strengths are 0,
+  {encoder["config"]["shift_width"]} channels, 15,600 photos, and then 2,400 at a third of the rate; the second head, of
+  {encoder["config"]["fine_width"]} and half as many, 6,000, and then {encoder["meta"]["pictures"]:,} at a quarter of it. Noise inputs were learnt in training; in this file their strengths are 0,
   so pictures are smooth ([why](../docs/training.md)).
 
 | figure (`tools/make_cards.py`, {figures["samples"]:,} samples) | value |

@@ -117,6 +117,12 @@ drawn() { # STYLE FROM TO STEPS OPTION...
 }
 drawn storybook storybook-5 storybook-6 300
 drawn painted painted-3 painted-4 260
+# storybook once more, with shifts of all resolutions, as toonify has them
+mkdir -p "$runs/codes-fine"
+$toon invert "$runs/photos" --aligned --refine 0 --space f3/w+ --encoder "$runs/fine-2/last.encoder.safetensors" --out "$runs/codes-fine"
+$toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg' --source faces --start "$runs/storybook-6/last.safetensors" \
+    "${style[@]}" --codes "$runs/codes-fine" --drawings "$runs/drawn-soft" --pairs 6 --photo-codes 0.9 --lr 0.001 --ada-p 0.3 \
+    --ada-images 30000 --ema 800 --seed 6 --look-every 120 --steps 120 --out "$runs/storybook-7"
 declare -A finish=([comic]=cel [ink]=ink [flat]=flat [avatar]=flat) eyes=([storybook]=0.4 [painted]=0.2) # by eye
 for look in comic:comic ink:ink flat:toonhead; do # the target's pictures judge by KID on the way, and teach nothing
     $toon finetune --target "${look#*:}" --source faces --out "$runs/${look%:*}" --train lora --rank 32 --freeze-g 1 --freeze-mapping \
@@ -126,7 +132,7 @@ for look in comic:comic ink:ink flat:toonhead; do # the target's pictures judge 
 done
 
 # Of the styles the last look ships, chosen by eye at K = 3.
-for style in painted-4 storybook-6 avatar-7; do
+for style in painted-4 storybook-7 avatar-7; do
     name=${style%-*}
     pack --meta blend="${BLEND:-3}" --meta eyes="${eyes[$name]:-0}" --meta finish="${finish[$name]:-paint}" \
         "$runs/$style/last.safetensors" "pretrained/$name-128.generator.safetensors"
