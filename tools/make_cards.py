@@ -78,14 +78,14 @@ GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and whe
 HISTORY = {
     "painted": "The number above is of the last of three runs; 16,712 pictures came before. Its training pictures hold near "
     "copies of 16 that storybook's card calls held out.",
-    "storybook": "The number above is of the last of three runs; as painted it had seen 13,512 pictures before, "
-    "as storybook 12,800. painted's pictures hold near copies of 16 of those held out here, so nothing of this style is "
+    "storybook": "The number above is of the last of four runs, with shifts of three resolutions; as painted it had seen 13,512 "
+    "pictures before, as storybook 15,200. painted's pictures hold near copies of 16 of those held out here, so nothing of this style is "
     "cleanly held out.",
     "avatar": "The number above is of the last of five runs; 12,216 pictures of all 1,500 and 19,096 of the 440 that "
     "avatar-exclude.txt leaves came before. Figures are against all 1,500.",
 }
 DRAWN = (
-    " In the last run nine tenths were those of 284 photos, and beside the discriminator it learnt from these photos, softened and with larger "
+    " At the end nine tenths were those of 284 photos, and beside the discriminator it learnt from these photos, softened and with larger "
     "eyes (`tools/make_drawings.py --look soft`; [how](../docs/finetuning.md#drawings-of-known-photos)). That made faces clean, at the "
     "price of style: by KID at K = 0 to 2, of samples and at K = 4 the child was nearer to the style before (storybook's samples "
     "0.39 and 0.16 of the source's, painted's 0.31 and 0.03), and it was kept for the look of people's photos."
