@@ -39,6 +39,10 @@ STAY, LEAST = 30.0, 20  # weight of the pull, divided by the steps: who asks for
 USUAL, NARROW = 0.12, 0.14  # weight of unusual moves, likewise; the least deviation, in that of w
 SHIFT = 0.4  # weight of the mean square of the features' shift, in their deviations
 RATE, NEAR_RATE = 0.1, 0.05  # in units of w's spread; where a shift is known to start from, it is near
+FINE_RATE, FULL = (
+    0.012,
+    24,
+)  # and nearer still where it is of all resolutions; from so many steps on, less before
 PACE = 2.0  # of the shift's rate, beside that of codes
 BETAS = 0.8, 0.95  # Adam's: so few steps want a short memory
 GRID = 2**14  # parts of 1 that codes in float64 are rounded to: far below a step, far above an error
@@ -64,6 +68,11 @@ def rate(done: float) -> float:
     Source: Karras et al. 2020, appendix D.
     """
     return min(1.0, done / 0.05) * (0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - done) / 0.25)))
+
+
+def near_rate(steps: int, fine: bool) -> float:
+    """The learning rate from a known shift on; fine: it is of all resolutions."""
+    return FINE_RATE * min(1.0, steps / FULL) if fine else NEAR_RATE
 
 
 def gap(made: Tensor, photos: Tensor, look: Look | None, known: tuple[Tensor, list[Tensor]] | None) -> Tensor:

@@ -21,7 +21,7 @@ from stylegan_toon.features.look import Look, load_look
 from stylegan_toon.features.mobileface import NAME, load_mobileface
 from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor
 from stylegan_toon.metadata import chunks, file_entry, model_entry
-from stylegan_toon.methods.invert import NEAR_RATE, RANK, RATE, SHIFTED, STEPS, Inversion, refine, tune
+from stylegan_toon.methods.invert import RANK, RATE, SHIFTED, STEPS, Inversion, near_rate, refine, tune
 from stylegan_toon.paths import pretrained_file
 from stylegan_toon.pipelines.models import check_encoder, load_network, parent_name, sibling
 from stylegan_toon.stylegan2.adapters import style_checkpoint
@@ -160,8 +160,9 @@ class Inverter:
         if encoder is not None and space in SHIFTED:
             with torch.no_grad():
                 shift = predict_shift(encoder, self.source, photos, start, space == "f3/w+")
-        more = (space, noise, RATE if shift is None else NEAR_RATE, usual, shift)
-        return refine(self.source, photos, start, steps, self.look, *more)
+        whole = shift is not None and shift.shape[1] == self.source.config.shift_shape[0]
+        lr = RATE if shift is None else near_rate(steps, whole)
+        return refine(self.source, photos, start, steps, self.look, space, noise, lr, usual, shift)
 
     def invert(self, photos: Tensor, steps: int = 0) -> Tensor:
         """w_plus [N, L, D] of fit in the space W+, without noise."""

@@ -11,7 +11,17 @@ import torch.nn.functional as F
 from stylegan_toon.checkpoint.format import save
 from stylegan_toon.exact import double
 from stylegan_toon.losses.latent import part_mask
-from stylegan_toon.methods.invert import GRID, Inversion, feature_spread, gap, rate, refine, tune, unusual
+from stylegan_toon.methods.invert import (
+    GRID,
+    Inversion,
+    feature_spread,
+    gap,
+    near_rate,
+    rate,
+    refine,
+    tune,
+    unusual,
+)
 from stylegan_toon.pipelines.models import load_generator
 from stylegan_toon.stylegan2.adapters import style_checkpoint
 from stylegan_toon.stylegan2.config import Config
@@ -246,3 +256,9 @@ def test_with_the_usual_directions_codes_move_there():
     held = refine(g, photos, start, 30, usual=direction).w_plus - start
     share = [float(m[:, 0, 0].square().sum() / m.square().sum()) for m in (free, held)]
     assert share[1] > 0.7 > 0.3 > share[0]
+
+
+def test_steps_from_a_shift_of_all_resolutions_are_short_and_shorter_the_fewer_they_are():
+    assert near_rate(400, False) == near_rate(1, False) == 0.05
+    assert near_rate(400, True) == near_rate(24, True) == 0.012
+    assert near_rate(8, True) == pytest.approx(0.004)
