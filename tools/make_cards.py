@@ -47,9 +47,9 @@ LIMITS = {
     "flat": "Near to a retouched photo where --finish paint leaves the tones to the model.",
     "painted": "Near to the photo: shapes and most colours are the person's, light and texture the paintings'. Mouths at times twist at "
     "one corner, hair turns to strands with hard rims, skin under hair goes grey. More of the style is at --blend 2.",
-    "storybook": "A soft painting of the person rather than a figure of an animation film: eyes are larger, lips and skin rosier, hair "
-    "warmer, backgrounds go teal. Loose strands beside the face get violet and green rims, and cheeks at the edge of the "
-    "face a violet shade. More of the style is at --blend 2.",
+    "storybook": "The person as a drawing with large eyes rather than a figure of an animation film; gaps of teeth and deep wrinkles "
+    "become black marks. With --finish paint it is a soft painting: loose strands beside the face get coloured rims, hair turns "
+    "blotchy on one side. More of the style is at --blend 2.",
     "avatar": "At K = 0 to 2 some faces fall apart; use K = 3. Glasses become smears, beards shade; a dark photo gives "
     "orange skin, a bright one loses the outline of a cheek; one eye may be smaller or half drawn, and wide smiles are a dark line.",
 }

@@ -123,7 +123,7 @@ $toon invert "$runs/photos" --aligned --refine 0 --space f3/w+ --encoder "$runs/
 $toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg' --source faces --start "$runs/storybook-6/last.safetensors" \
     "${style[@]}" --codes "$runs/codes-fine" --drawings "$runs/drawn-soft" --pairs 6 --photo-codes 0.9 --lr 0.001 --ada-p 0.3 \
     --ada-images 30000 --ema 800 --seed 6 --look-every 120 --steps 120 --out "$runs/storybook-7"
-declare -A finish=([comic]=cel [ink]=ink [flat]=flat [avatar]=flat) eyes=([storybook]=0.4 [painted]=0.2) # by eye
+declare -A finish=([storybook]=comic [comic]=cel [ink]=ink [flat]=flat [avatar]=flat) eyes=([storybook]=0.4 [painted]=0.2) # by eye
 for look in comic:comic ink:ink flat:toonhead; do # the target's pictures judge by KID on the way, and teach nothing
     $toon finetune --target "${look#*:}" --source faces --out "$runs/${look%:*}" --train lora --rank 32 --freeze-g 1 --freeze-mapping \
         --blend 3 --batch 8 --ema 400 --seed 1 --patience 0 --steps 350 --look-every 350 "${shifted[@]}" \
