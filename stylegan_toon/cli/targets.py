@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from stylegan_toon.cli.common import Common
 from stylegan_toon.cli.training import Decorator, together
+from stylegan_toon.paths import sample_file
 
 FREEZING = {"freeze_g", "freeze_sg", "freeze_mapping"}  # who gives one decides about all
 
@@ -47,7 +48,7 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def fitted(common: Common, **given: Any) -> None:
-        from stylegan_toon.pipelines.targets import recipe, resolve
+        from stylegan_toon.pipelines.targets import FINISHES, recipe, resolve
 
         target = resolve(given["target"], given["strict_target"])
         if target.note:
@@ -67,7 +68,10 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
                 common.problem,
                 common.quiet,
             )
-        kind, settings = recipe(found.number, found.resolutions)
+        kind, numbers = recipe(found.number, found.resolutions)
+        settings: dict[str, Any] = dict(numbers)
+        if target.path == sample_file(target.name) and target.name in FINISHES:
+            settings["finish"] = FINISHES[target.name]
         context = click.get_current_context()
         ours = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
         own = {name for name in given if context.get_parameter_source(name) not in ours}

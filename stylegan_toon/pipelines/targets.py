@@ -39,6 +39,7 @@ RECIPES: dict[str, Mapping[str, float]] = {
     "some": {"freeze_g": 2, "ada_p": 0.3, "blend": 3, "steps": 400, "look_every": 50, "save_every": 100},
     "many": {"blend": 3, "steps": 300},
 }
+FINISHES = {"toonhead": "flat", "avatar": "flat", "ink": "ink", "comic": "cel"}  # how these are drawn
 
 
 @dataclass(frozen=True)

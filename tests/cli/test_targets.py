@@ -57,7 +57,7 @@ def test_webtoon_as_typed_says_what_stands_in_and_everything_bears_its_name(plac
     assert document["run"] == "runs/toonhead" and document["report"] == "runs/toonhead/report.html"
     lines = [line for line in err.splitlines() if "toonhead" in line]
     assert lines[0].startswith("no pictures in data/webtoon/") and "toonhead, which ships" in lines[0]
-    assert lines[1] == "toonhead: 900 pictures; many: --blend 2"
+    assert lines[1] == "toonhead: 900 pictures; many: --blend 2 --finish flat"
     assert lines[2].startswith("toonhead: best at step ") and lines[2].endswith(
         "see runs/toonhead/report.html"
     )
@@ -65,6 +65,7 @@ def test_webtoon_as_typed_says_what_stands_in_and_everything_bears_its_name(plac
         load(run / "best.safetensors").meta["target"] == json.loads((run / "run.json").read_text())["target"]
     )
     assert load(run / "best.safetensors").meta["target"] == "toonhead"
+    assert load(run / "best.safetensors").meta["finish"] == "flat"
     looks = [entry for entry in entries(run) if "pictures" in entry]
     assert [entry["step"] for entry in looks] == [2, 3] and all(entry["structure"] > 0 for entry in looks)
     best = min(entry["kid"] for entry in looks)
