@@ -10,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 TOON = [sys.executable, "-m", "stylegan_toon.cli"]
@@ -353,7 +354,12 @@ def sheet(photos: list[Path]) -> None:
         ]
         (face,) = find_faces(whole[0])
         (x, y), edge = face.points.mean(0), side(face.points)
-        box = tuple(round(v) for v in (x - 0.7 * edge, y - 0.75 * edge, x + 0.7 * edge, y + 0.65 * edge))
+        cut = round(min(1.4 * edge, *whole[0].size))
+        left, top = (
+            int(np.clip(at - share * cut, 0, most - cut))
+            for at, share, most in zip((x, y), (0.5, 0.54), whole[0].size, strict=True)
+        )
+        box = (left, top, left + cut, top + cut)
         rows += [to_tensor(picture.crop(box).resize((256, 256))) for picture in whole]
     save_png(ROOT / "docs/images/contact-sheet.png", grid(torch.cat(rows), 1 + len(SHEET)))
     toonifier = Toonifier("storybook")

@@ -11,7 +11,6 @@ from click.core import ParameterSource
 
 from stylegan_toon.cli.common import Common
 from stylegan_toon.cli.training import Decorator, together
-from stylegan_toon.paths import sample_file
 
 FREEZING = {"freeze_g", "freeze_sg", "freeze_mapping"}  # who gives one decides about all
 
@@ -48,6 +47,7 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def fitted(common: Common, **given: Any) -> None:
+        from stylegan_toon.paths import sample_file
         from stylegan_toon.pipelines.targets import FINISHES, recipe, resolve
 
         target = resolve(given["target"], given["strict_target"])

@@ -7,9 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan_toon.losses.latent import PARTS
-
-EYES = PARTS[:2]
+EYES = ((0.37, 0.46, 0.085), (0.62, 0.46, 0.085))  # as losses.latent.PARTS: middle, and half the width
 REACH = 1.65  # of the lens round an eye, in half widths of the eye with its brow
 NOSE = (0.5, 0.6, 0.1, 0.12)  # middle, and half of width and height
 GIVES = 0.2  # of the eyes' growth, how much the nose shrinks
@@ -29,7 +27,7 @@ def swell(pictures: Tensor, eyes: float, reach: float = REACH, nose: float | Non
     y, x = torch.meshgrid(at, at, indexing="ij")
     here = torch.stack([x, y], 2)
     where = here.clone()  # what each pixel shows
-    for middle_x, middle_y, half, _ in EYES:
+    for middle_x, middle_y, half in EYES:
         away = here - here.new_tensor([middle_x, middle_y + 0.01])
         where -= (1 - 1 / (1 + eyes)) * _near(away / (reach * half)) * away
     nose = GIVES * eyes if nose is None else nose

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan_toon.nn.lens import REACH, swell
+from stylegan_toon.losses.latent import PARTS
+from stylegan_toon.nn.lens import EYES, REACH, swell
 
 SIZE = 64
 
@@ -14,6 +15,10 @@ def coordinates(count=1):
     at = (torch.arange(SIZE, dtype=torch.float64) + 0.5) / SIZE * 2 - 1
     y, x = torch.meshgrid(at, at, indexing="ij")
     return torch.stack([x, y, x * 0])[None].repeat(count, 1, 1, 1)
+
+
+def test_eyes_lie_where_the_losses_have_them():
+    assert [part[:3] for part in PARTS[:2]] == [*EYES]
 
 
 def test_nothing_grows_by_nothing():
