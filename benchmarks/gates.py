@@ -21,7 +21,8 @@ on which nothing is trained. Of every style, at the style's own K:
 - siblings: how far the cartoons of two styles disagree about YuNet's five points, in eye distances, over 100
   codes; and across, how often the same person is found first of 100 in another style.
 
-Intervals are of 95 %, bootstrap over photos.
+Cartoons are judged as toonify shows them, with the style's eyes and finish, but for the dial, samples and
+siblings, which are the models' own. Intervals are of 95 %, bootstrap over photos.
 """
 
 import argparse
