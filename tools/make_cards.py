@@ -228,6 +228,7 @@ with structure, identity and low-pass losses and ADA, its mapping and 4x4 block 
   portrait, that its finer parts help on six demo portraits, first runs on nine demo portraits, of two of whose people four photos are in the second table. How much eyes
   and mouth count in refinement, and how long the encoder was trained, was settled with 34 of the pairs there in sight, judged by
   the emotion network, too. MobileFace, which finds the person there, was also in the losses of refinement and of the style.
+  Eyes and finish were set by eye on five demo portraits, of two of whose people photos are in the table of gates.
 
 | K: resolutions from the photo generator | KID to the style, MobileFace | KID, untrained network | identity cosine |
 | --- | --- | --- | --- |
@@ -302,6 +303,7 @@ A style for `stylegan-toon toonify --style {style}`: {SMALL[style]}. A [style fi
   samples are nearer to photos than to the drawings. The drawn sets among the sample pictures look otherwise.
 - **Not blind.** Filter and weights were chosen by eye on training photos, the bundled portrait and five demo portraits of members
   of Congress. MobileFace, which finds the person below, was in the losses of refinement and of the style.
+  Eyes and finish were set by eye on five demo portraits, of two of whose people photos are in the table of gates.
 
 | of {gates["photos"]} photos of the London and Canada sets, at K = {made.meta["blend"]}; 200 drawings of members of Congress | wanted | measured |
 | --- | --- | --- |
