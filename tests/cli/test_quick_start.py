@@ -23,7 +23,7 @@ def test_the_quick_start_is_two_shell_commands() -> None:
         assert not line.endswith("\\")
         assert subprocess.run(["bash", "-n", "-c", line]).returncode == 0
     assert "toonify samples/nasa_astronaut.png" in lines[0]
-    assert lines[1].endswith("-m pytest")
+    assert lines[1].endswith("-m pytest -n auto --dist worksteal")
 
 
 def test_ci_runs_the_second_line() -> None:
