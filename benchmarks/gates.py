@@ -1,6 +1,6 @@
 """Do the cartoons of held-out photos keep the person, the mood and the style? As JSON.
 
-    python benchmarks/gates.py faces256.zip --style NAME=PICTURES.zip ... [--refine 1] [--out FILE]
+    python benchmarks/gates.py faces256.zip --style NAME=PICTURES.zip ... [--refine N] [--out FILE]
 
 faces256.zip holds the pictures of the Face Research Lab London set and of others, aligned, with manifest.csv,
 on which nothing is trained. Of every style, at the style's own K:
@@ -47,7 +47,6 @@ from stylegan_toon.features.emotion import EXPRESSIONS, load_emotion
 from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.images import to_uint8
-from stylegan_toon.methods.invert import STEPS
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.metrics.memorise import nearest_among
 from stylegan_toon.metrics.structure import landmark_distance
@@ -179,7 +178,7 @@ def main() -> None:
     )
     parser.add_argument("photos", type=Path)
     parser.add_argument("--style", action="append", default=[], metavar="NAME=PICTURES", required=True)
-    parser.add_argument("--refine", type=int, default=1, help="of the photos' codes, as in toonify")
+    parser.add_argument("--refine", type=int, help="of the photos' codes, as in toonify")
     parser.add_argument("--limit", type=int, default=10**9, help="photos; fewer tell less")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -196,7 +195,8 @@ def main() -> None:
     people = [Path(name).stem.split("_")[0] for name in names]
     photos = to_pictures(load_pictures([given.photos], size)[chosen])
     parts = photos.split(8)
-    found = [some.fit(part, STEPS[given.refine]) for part in parts]
+    steps = some.steps(given.refine)
+    found = [some.fit(part, steps) for part in parts]
     codes = torch.cat([one.w_plus for one in found])
     shifts = [one.shift for one in found if one.shift is not None]
     shift = torch.cat(shifts) if shifts else None  # --refine 0 has none
@@ -227,7 +227,7 @@ def main() -> None:
 
     report: dict[str, object] = {
         "program": __version__, "torch": torch.__version__, "photos": len(photos), "pairs": len(both),
-        "refine": given.refine,
+        "refine_steps": steps,
         "photo": {"first_of_50": share(first(known[a], known[b], both)), "happier": happier(photos)},
         "inversion": {
             "first_of_50": share(first(judges.who(inverted), known, people)), "happier": happier(inverted),

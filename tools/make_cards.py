@@ -272,18 +272,19 @@ def draw_goals(data: Path, count: int = 200) -> dict[str, Path]:
 
 def small_card(style: str, photos: list[Path], gates: dict) -> None:
     from stylegan_toon.checkpoint.format import load
-    from stylegan_toon.images import grid, save_png
-    from stylegan_toon.methods.invert import STEPS
+    from stylegan_toon.images import grid, save_png, to_tensor
     from stylegan_toon.pipelines.blends import largest_face
-    from stylegan_toon.pipelines.toonify import Toonifier
+    from stylegan_toon.pipelines.toonify import STROKES, Toonifier
 
     file = PRETRAINED / f"{style}-128.style.safetensors"
-    made, toonifier = load(file, "style"), Toonifier(style)
+    made, toonifier = load(file, "style"), Toonifier(style, upscale="auto", strokes=STROKES)
     faces = [largest_face(toonifier, photo, toonifier.find) for photo in photos]
-    found = [toonifier.fit(face, STEPS[1]) for face in faces]
+    found = [toonifier.fit(face, toonifier.steps(None)) for face in faces]
     again = [toonifier.draw(one.w_plus, toonifier.source, one.shift) for one in found]
-    drawn = [toonifier.shown(toonifier.draw(one.w_plus, shift=one.shift)) for one in found]
-    save_png(PRETRAINED / f"{style}-128.png", grid(torch.cat([*faces, *again, *drawn]), len(faces)))
+    plain = torch.nn.functional.interpolate(torch.cat([*faces, *again]), (256, 256), mode="bicubic")
+    cartoons = [toonifier.draw(one.w_plus, shift=one.shift) for one in found]
+    drawn = [to_tensor(toonifier.crop(toonifier.enlarged(one, [256.0])[0], 256)) for one in cartoons]
+    save_png(PRETRAINED / f"{style}-128.png", grid(torch.cat([plain, *drawn]), len(faces)))
     rows = gate_rows(gates["styles"][style]).replace("to the style", "to such drawings")
     (PRETRAINED / f"{style}-128.md").write_text(
         f"""# {style}-128
@@ -344,7 +345,6 @@ def sheet(photos: list[Path]) -> None:
     from stylegan_toon.faces.align import side
     from stylegan_toon.faces.detect import find_faces
     from stylegan_toon.images import grid, load_image, save_png, to_tensor
-    from stylegan_toon.methods.invert import STEPS
     from stylegan_toon.pipelines.blends import largest_face
     from stylegan_toon.pipelines.toonify import Toonifier, toonify_files
 
@@ -366,7 +366,7 @@ def sheet(photos: list[Path]) -> None:
     save_png(ROOT / "docs/images/contact-sheet.png", grid(torch.cat(rows), 1 + len(SHEET)))
     toonifier = Toonifier("storybook")
     face = largest_face(toonifier, photos[0], toonifier.find)
-    code, shift = (found := toonifier.fit(face, STEPS[1])).w_plus, found.shift  # as toonify does
+    code, shift = (found := toonifier.fit(face, toonifier.steps(None))).w_plus, found.shift  # as toonify does
     steps = torch.cat(
         [face, toonifier.draw(code, toonifier.source, shift), toonifier.draw(code, shift=shift)]
     )

@@ -17,9 +17,7 @@ from stylegan_toon.cli.detector import detector_options
 @click.option("--pictures", multiple=True, required=True, type=click.Path(), help="Of the style; repeatable.")
 @click.option("--shown", multiple=True, type=click.Path(), help="Photos for the strip; repeatable.")
 @click.option("--limit", type=click.IntRange(2), default=200, show_default=True, help="How many photos.")
-@click.option(
-    "--refine", type=click.IntRange(0, 3), default=1, show_default=True, help="Of photos, as in toonify."
-)
+@click.option("--refine", type=click.IntRange(0, 3), help="Of photos, as in toonify.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Leave out of --photos.")
 @detector_options
 @click.option("--out", required=True, type=click.Path(), help="OUT.png and OUT.json are written.")

@@ -26,7 +26,7 @@ from stylegan_toon.errors import InputError
     type=click.IntRange(0, 3),
     default=2,
     show_default=True,
-    help="From instant to best: 0 is the encoder alone, 1 adds 30 steps of optimisation, 2 100, 3 400.",
+    help="From instant to best: 0 is the encoder alone, 1 adds 30 steps of optimisation, 2 100, 3 200.",
 )
 @click.option("--refine-steps", type=click.IntRange(0), metavar="N", help="Steps of optimisation instead.")
 @click.option(

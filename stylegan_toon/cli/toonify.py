@@ -47,9 +47,8 @@ class Faces(click.ParamType):
 @click.option(
     "--refine",
     type=click.IntRange(0, 3),
-    default=1,
-    show_default=True,
-    help="Come nearer to the person: 0 is the encoder alone, 1 adds 30 steps of optimisation, 2 100, 3 400.",
+    help="Come nearer to the person: 0 is the encoder alone, 1 adds 30 steps of optimisation, 2 100, 3 200. "
+    "Default: 0 where the encoder gives shifts of all resolutions, as the one that ships does, else 1.",
 )
 @click.option("--refine-steps", type=click.IntRange(0), metavar="N", help="Steps of optimisation instead.")
 @click.option("--faces", type=Faces(), default="all", show_default=True, help="Which; N are the N largest.")

@@ -29,7 +29,7 @@ from stylegan_toon.stylegan2.adapters import add_lora, style_parameters
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import fold_shift, unfold_shift
 
-STEPS = (0, 30, 100, 400)  # of --refine 0, 1, 2, 3
+STEPS = (0, 30, 100, 200)  # of --refine 0, 1, 2, 3
 SPACES = ("f3/w+", "f/w+", "w+", "w")
 SHIFTED = SPACES[:2]
 RANK = 8  # of what tune() changes

@@ -16,7 +16,6 @@ from stylegan_toon.features.mobileface import load_mobileface
 from stylegan_toon.features.untrained import Untrained
 from stylegan_toon.images import grid, load_image, save_png
 from stylegan_toon.metadata import chunks
-from stylegan_toon.methods.invert import STEPS
 from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.pipelines.evaluate import as_saved, features, parts
@@ -42,7 +41,7 @@ def measure_blends(
     report: Callable[[str], None] = lambda text: None,
     blend_width: float = 0.0,
     keep: str = "low",
-    refine: int = 1,
+    refine: int | None = None,
 ) -> dict[str, Any]:
     """KID to the style and identity cosine of toonified photos at every K, and a strip of pictures.
 
@@ -54,14 +53,15 @@ def measure_blends(
         exclude: names or patterns left out of photos.
         detector, insightface_root: what finds the faces of shown, as choose_detector.
         blend_width, keep: of every blend, as in stylegan2.blend.Recipe.
-        refine: of the photos' codes, 0 to 3, as toonify_files.
+        refine: of the photos' codes, as Toonifier.steps.
     Returns: JSON values; "photos" is the figure of the photos themselves.
     """
     toonifier = Toonifier(style, source, Recipe(0, blend_width, keep), device, report)
     where, size = toonifier.device, toonifier.source.config.resolution
     real = load_pictures(photos, size, exclude)[:limit]
     wanted = load_pictures(pictures, size)
-    codes = [toonifier.fit(part.to(where), STEPS[refine]) for part in parts(real, TOGETHER)]
+    steps = toonifier.steps(refine)
+    codes = [toonifier.fit(part.to(where), steps) for part in parts(real, TOGETHER)]
     face = load_mobileface(device=where)
     spaces: dict[str, Callable[[Tensor], Tensor]] = {
         "mobileface": lambda x: face(x)[1],
@@ -88,7 +88,7 @@ def measure_blends(
     n = toonifier.source.config.n_resolutions
     document: dict[str, Any] = {
         "program": __version__, "style": style, "source": source, "resolution": size,
-        "blend_width": blend_width, "keep": keep, "refine": refine, "photo_count": len(real),
+        "blend_width": blend_width, "keep": keep, "refine_steps": steps, "photo_count": len(real),
         "picture_count": len(wanted), "photos": figure(None), "blends": {},
     }  # fmt: skip
     some = [real[:3].float() / 127.5 - 1]
@@ -96,7 +96,7 @@ def measure_blends(
         find = choose_detector(detector, insightface_root, where.type, report)
         some = [largest_face(toonifier, path, find) for path in shown]
     examples = torch.cat(some).to(where)
-    known = toonifier.fit(examples, STEPS[refine])
+    known = toonifier.fit(examples, steps)
     columns = [examples, toonifier.draw(known.w_plus, toonifier.source, known.shift)]
     for k in range(n + 1):
         report(f"{style}: K = {k} of {n}")
@@ -106,7 +106,7 @@ def measure_blends(
         columns.append(toonifier.draw(known.w_plus, shift=known.shift))
     strip = torch.stack([column.cpu() for column in columns], 1).flatten(0, 1)
     about = {"command": "blends", "models": toonifier.files, "blend_width": blend_width, "keep": keep}
-    about |= {"refine": refine}
+    about |= {"refine_steps": steps}
     save_png(f"{out}.png", grid(strip, len(columns)), chunks(about))
     return document
 

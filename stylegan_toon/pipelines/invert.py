@@ -170,20 +170,25 @@ class Inverter:
 
     def _start(self, photos: Tensor, steps: int) -> Tensor:
         """Codes [N, L, D] of the encoder; where there is none, and steps are to follow, the mean face."""
-        if self._encoder is None:
-            try:
-                self._encoder, *_ = self._open("encoder", self._encoder_name, "encoder", build_encoder)
-            except ModelError:
-                if not steps or self._must_encode:
-                    raise
-                self._report(
-                    f"{shown(self._encoder_name, 50)} has no encoder, so optimisation starts at the mean "
-                    "face and needs more steps; train-encoder makes one"
-                )
-                return self.source.centre().expand(len(photos), self.source.config.n_layers, -1)
-            check_encoder(self._encoder, self.source)
+        try:
+            encoder = self._load_encoder()
+        except ModelError:
+            if not steps or self._must_encode:
+                raise
+            self._report(
+                f"{shown(self._encoder_name, 50)} has no encoder, so optimisation starts at the mean "
+                "face and needs more steps; train-encoder makes one"
+            )
+            return self.source.centre().expand(len(photos), self.source.config.n_layers, -1)
+        check_encoder(encoder, self.source)
         with torch.no_grad():
-            return self._encoder(photos)
+            return encoder(photos)
+
+    def _load_encoder(self) -> AnyEncoder:
+        """The encoder, read once. Raises: ModelError where there is none."""
+        if self._encoder is None:
+            self._encoder, *_ = self._open("encoder", self._encoder_name, "encoder", build_encoder)
+        return self._encoder
 
 
 @dataclass

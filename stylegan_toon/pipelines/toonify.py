@@ -29,6 +29,7 @@ from stylegan_toon.pipelines.invert import Inverter, free
 from stylegan_toon.pipelines.models import UPSCALER, find_model, pretrained
 from stylegan_toon.stylegan2.blend import Recipe, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
+from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import build_generator, build_upscaler
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
@@ -117,6 +118,20 @@ class Toonifier(Inverter):
         self.recipe = Recipe(how) if isinstance(how, int) else how
         self.cartoon = blend_generators(self.source, self._child, self.recipe)
 
+    def steps(self, refine: int | None) -> int:
+        """How many steps of optimisation --refine 0 to 3 takes.
+
+        None takes none where the encoder gives shifts of all resolutions, which show the person, else
+        those of 1.
+        """
+        if refine is None:
+            try:
+                encoder = self._load_encoder()
+            except ModelError:  # fit says so, or does without
+                return STEPS[1]
+            refine = 0 if isinstance(encoder, Encoder) and encoder.config.fine else 1
+        return STEPS[refine]
+
     def draw(self, w_plus: Tensor, generator: Generator | None = None, shift: Tensor | None = None) -> Tensor:
         """Cartoons [N, 3, R, R] of codes, or what another generator of the family draws; shift as in fit."""
         with torch.inference_mode():
@@ -183,7 +198,7 @@ def toonify_files(
     style: str = "storybook",
     source: str = "faces",
     blend: int | Recipe | None = None,
-    refine: int = 1,
+    refine: int | None = None,
     refine_steps: int | None = None,
     faces: str | int = "all",
     size: int | None = None,
@@ -208,7 +223,7 @@ def toonify_files(
 
     Without photos one grid of source | cartoon pairs is drawn from codes of seed.
     Args:
-        refine: 0 to 3, an index into methods.invert.STEPS; refine_steps overrides it.
+        refine: as Toonifier.steps; refine_steps overrides it.
         size: edge of the crop with crop_only; None is the model's.
         out: the folder; folders among photos are mirrored in it. No input is overwritten.
         detector, insightface_root: what finds the faces, as choose_detector.
@@ -225,7 +240,6 @@ def toonify_files(
     toonifier = Toonifier(
         style, source, blend, device, report, exact, *finding, encoder, upscale, strokes, around, finish, eyes
     )
-    steps = STEPS[refine] if refine_steps is None else refine_steps
 
     def save(path: Path, picture: Any, **more: Any) -> None:
         about = {"command": "toonify", "seed": seed, "blend": to_json(toonifier.recipe), "exact": exact}
@@ -247,7 +261,10 @@ def toonify_files(
             except InputError as error:
                 opened.append(error)
         good = [one for one in opened if not isinstance(one, InputError)]
-        cartoons = iter(toon(toonifier, good, steps))
+        steps = refine_steps
+        if good and steps is None:
+            steps = toonifier.steps(refine)
+        cartoons = iter(toon(toonifier, good, steps or 0))
         for (file, relative), one in zip(group, opened, strict=True):
             if isinstance(one, InputError):
                 yield Result(file, error=str(one), seconds=(time.perf_counter() - began) / len(group))

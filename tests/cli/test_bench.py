@@ -64,7 +64,6 @@ def test_a_step_of_training_as_one_document(here):
 
 def test_a_photo_by_stage_and_several_as_one_document(here, monkeypatch):
     monkeypatch.setattr(toonify, "COUNTS", (1, 2))
-    monkeypatch.setattr(toonify, "STEPS", (0, 1))
     given = ("--resolution", "256", "--batch", "2", "--rounds", "1", "--device", "cpu")
     done = here("bench", "toonify", *given, "--json")
     assert done.returncode == 0, done.stderr
@@ -78,7 +77,6 @@ def test_a_photo_by_stage_and_several_as_one_document(here, monkeypatch):
 
 def test_how_time_grows(here, monkeypatch):
     monkeypatch.setattr(toonify, "COUNTS", (1, 2))
-    monkeypatch.setattr(toonify, "STEPS", (0, 1))
     monkeypatch.setattr(toonify, "CROWD", (1, 4))
     given = ("--rounds", "1", "--device", "cpu", "--slopes", "--json")
     drawing = json.loads(here("bench", "generator", "--resolution", "32", "--batch", "2", *given).stdout)

@@ -23,7 +23,7 @@ def test_every_blend_is_measured_and_the_last_is_the_inversion(models, tmp_path,
     assert code == 0, said.err
     document = json.loads((tmp_path / "strip.json").read_text())
     assert (document["photo_count"], document["picture_count"]) == (16, 16)
-    assert list(document["blends"]) == ["0", "1", "2", "3", "4"] and document["refine"] == 1
+    assert list(document["blends"]) == ["0", "1", "2", "3", "4"] and document["refine_steps"] == 30
     assert document["blends"]["0"] == document["blends"]["1"]  # the 4x4 block is shared
     assert document["blends"]["2"] != document["blends"]["3"]
     assert -1 <= document["blends"]["4"]["identity"] <= 1 and "identity" not in document["photos"]

@@ -238,6 +238,14 @@ def test_toonifier_draws_the_encoders_code_with_the_blended_generator(models, mo
     torch.testing.assert_close(toonifier.draw(w_plus), wanted)
 
 
+def test_steps_follow_by_themselves_only_where_the_encoder_does_not_show_the_person(models, monkeypatch):
+    assert Toonifier().steps(None) == 0  # it ships with an encoder of all shifts
+    monkeypatch.setenv("STYLEGAN_TOON_HOME", str(models))
+    known, unknown = Toonifier("drawn", "plain"), Toonifier("plain", "drawn")
+    assert [known.steps(n) for n in (None, 0, 1, 2)] == [30, 0, 30, 100]
+    assert unknown.steps(None) == 30  # without an encoder from the mean face
+
+
 def test_refining_comes_nearer_and_each_photo_alone(models):
     """A picture of the generator itself: the code moves towards it, whatever else is in the batch."""
     torch.manual_seed(0)

@@ -17,7 +17,6 @@ from stylegan_toon.exact import normal
 from stylegan_toon.faces.align import side
 from stylegan_toon.faces.detect import Face
 from stylegan_toon.images import save_png
-from stylegan_toon.methods.invert import STEPS
 from stylegan_toon.pipelines.bench.generator import slopes_as_text
 from stylegan_toon.pipelines.bench.timing import (
     Times,
@@ -181,7 +180,7 @@ def stages_of(toonifier: Toonifier, files: Sequence[Path], out: Path) -> dict[st
 
     def invert() -> None:
         crops = torch.cat([toonifier.crops(photo, faces) for photo, faces in opened])
-        left["found"] = toonifier.fit(crops, STEPS[1])
+        left["found"] = toonifier.fit(crops, toonifier.steps(None))
 
     def draw() -> None:
         left["cartoons"] = toonifier.draw(left["found"].w_plus, shift=left["found"].shift)
