@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 
 SECTORS = 8
-SHARP = 8.0  # the power of the deviation by which a sector's mean counts less
 LEAST = 1e-4  # of a variance, in a range of 2: below it a sector is flat
 WIDEST = 3.0  # px: wider strokes are painted on a smaller picture, and grow with it
 BAND = 2**18  # pixels that paint() filters at a time
@@ -23,7 +22,8 @@ BAND = 2**18  # pixels that paint() filters at a time
 def kuwahara(pictures: Tensor, radius: float) -> Tensor:
     """Every pixel becomes the mean of the calmest of eight sectors round it, softly chosen.
 
-    A blurred edge has one calm side, so it becomes a sharp one; noise and small texture go.
+    A sector's mean counts by the 8th power of its deviation less. A blurred edge has one calm side, so it
+    becomes a sharp one; noise and small texture go.
     Args:
         pictures: [N, 3, H, W] in [-1, 1], floating point.
         radius: of the disc, in pixels, above 0; H and W must be above it.
@@ -38,7 +38,7 @@ def kuwahara(pictures: Tensor, radius: float) -> Tensor:
     found = F.conv2d(both, kernels[:, None]).reshape(n, 4, SECTORS, height, width)
     mean = found[:, :3]
     variance = (found[:, 3] - mean.square().sum(1)).clamp(min=0)
-    weight = (variance + LEAST) ** (-SHARP / 2)
+    weight = (variance + LEAST).square().square().reciprocal()  # deviation ** -8
     weight = weight / weight.sum(1, keepdim=True)
     return (mean * weight[:, None]).sum(2)
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from stylegan_toon.nn import kuwahara as module
-from stylegan_toon.nn.kuwahara import LEAST, SECTORS, SHARP, WIDEST, kuwahara, paint, sectors
+from stylegan_toon.nn.kuwahara import LEAST, SECTORS, WIDEST, kuwahara, paint, sectors
 
 
 def by_hand(picture, radius):
@@ -38,7 +38,7 @@ def by_hand(picture, radius):
                         )
                 mean /= total
                 variance = max(square / total - mean @ mean, 0.0)
-                calm = (variance + LEAST) ** (-SHARP / 2)
+                calm = (variance + LEAST) ** -4.0
                 top, bottom = top + calm * mean, bottom + calm
             out[:, row, column] = top / bottom
     return out
