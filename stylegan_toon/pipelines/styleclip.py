@@ -4,7 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,13 @@ STEPS = {"mapper": (350, 2000), "optimize": (60, 200), "direction": (40, 100)}  
 BATCH = 8
 LAYERS = "coarse,medium"  # of an expression: what is finer is colour and texture
 SAME = 0.74  # the mean cosine of two photos of one person, by MobileFace (docs/metrics.md)
-FINE, LEAST = 20, 0.3  # steps of a strength, and the smallest one that is chosen
+FINE, LEAST, MOST = 20, 0.3, 2  # parts of 1 that a strength is told in, the smallest and the largest chosen
+ENOUGH = 0.95  # of what a text gains at the largest strength that keeps people
+IDENTITY = {
+    "mapper": 1.2,
+    "direction": 1.2,
+    "optimize": 0.5,
+}  # weights: the strength of the first two is chosen after
 STYLE = "storybook"  # also drawn with, where no style is named and the source is its own
 ROWS = 16  # faces in the grid
 
@@ -53,7 +59,7 @@ class Order:
     neutral: what the text is compared to, the mean of several; "" is left out; None is opposites. steps: None
     is what fits. layers: which of w_plus may change; None is LAYERS for an expression, else all. step: what
     a mapper's networks are multiplied by. space, threshold: as find_direction. clip: as open_clip. identity:
-    as choose_identity; None takes what is here.
+    as choose_identity; None takes what is here. weights: None takes IDENTITY of the engine.
     """
 
     text: str
@@ -66,7 +72,7 @@ class Order:
     threshold: float = 0.1
     clip: str | None = None
     identity: str | None = None
-    weights: Weights = field(default_factory=Weights)
+    weights: Weights | None = None
 
 
 @dataclass
@@ -103,7 +109,8 @@ class Student:
         embed = choose_identity(self.identity, device=device)
         given = opposites(order.text, self.clip) if order.neutral is None else order.neutral
         self.neutral = tuple(text for text in given if text)
-        self.goal = Goal(self.clip, order.text, self.neutral, embed, order.weights)
+        self.weights = order.weights or Weights(IDENTITY[order.engine])
+        self.goal = Goal(self.clip, order.text, self.neutral, embed, self.weights)
         self.steps = STEPS[order.engine][device.type != "cpu"] if order.steps is None else order.steps
 
     def learn(self, codes: Codes, out: Path, resume: str = "auto", trained_on: Sequence[str] = ()) -> Learnt:
@@ -141,35 +148,53 @@ class Student:
         return self.family.mapped(z.to(g.w_mean), self.psi)
 
     def strength(self, edit: Edit, known: Tensor | None) -> float:
-        """The largest strength up to 1 at which half of 64 faces stay nearer than two photos of one person.
+        """How strong the edit should be for faces to look as the text asks and stay the person.
 
-        1 where identity is not MobileFace's, whose cosines SAME is of. Report is told of less.
+        Of strengths up to MOST at which half of 64 faces stay nearer than two photos of one person, the least
+        above 1 that has nearly all that the largest one gains; below 1 the largest. 1 where identity is not
+        MobileFace's, whose cosines SAME is of. Report is told of it.
         """
         if self.identity != "mobileface":
             return 1.0
-        codes = [self.batch(self.steps + i, known) for i in range(8)]
-        if self._likeness(edit, codes, 1.0) >= SAME:
-            return 1.0
-        low, high = round(LEAST * FINE), FINE
+        faces = [self.batch(self.steps + i, known) for i in range(8)]
+        with torch.no_grad():
+            pairs = [(w_plus, self.family.source.synthesis(w_plus, "none")[-1]) for w_plus in faces]
+        seen: dict[int, tuple[float, float]] = {}
+
+        def medians(parts: int) -> tuple[float, float]:
+            if parts not in seen:
+                seen[parts] = self._medians(edit, pairs, parts / FINE)
+            return seen[parts]
+
+        low, high = round(LEAST * FINE), MOST * FINE
+        if medians(high)[0] >= SAME:
+            low = high
         while high - low > 1:  # faces are taken to be less alike the stronger it is
             middle = (low + high) // 2
-            low, high = (
-                (middle, high) if self._likeness(edit, codes, middle / FINE) >= SAME else (low, middle)
-            )
-        self.family.report(f"strength {low / FINE}: at 1 most faces would be somebody else's (--strength)")
-        return low / FINE
+            low, high = (middle, high) if medians(middle)[0] >= SAME else (low, middle)
+        enough = ENOUGH * medians(low)[1]
+        weaker = range(FINE, low, FINE // 4)
+        chosen = next((parts for parts in weaker if medians(parts)[1] >= enough), low) / FINE
+        why = (
+            "at more, most faces would be somebody else's"
+            if chosen < 1
+            else "more gains little, or costs likeness"
+        )
+        self.family.report(f"strength {chosen:g}: {why} (--strength)")
+        return chosen
 
-    def _likeness(self, edit: Edit, codes: Sequence[Tensor], strength: float) -> float:
-        """The median cosine of identities before and after."""
-        found = []
-        for w_plus in codes:
-            drawn_by, moved = apply_edit(self.family.source, w_plus, edit, strength)
+    def _medians(
+        self, edit: Edit, pairs: Sequence[tuple[Tensor, Tensor]], strength: float
+    ) -> tuple[float, float]:
+        """Of codes and what they draw: the cosine of identities before and after, and what the text gains."""
+        alike, gained = [], []
+        for w_plus, before in pairs:
+            g, moved = apply_edit(self.family.source, w_plus, edit, strength)
             with torch.no_grad():
-                pair = (
-                    g.synthesis(w, "none")[-1] for g, w in ((self.family.source, w_plus), (drawn_by, moved))
-                )
-                found.append(self.goal.identity(*pair))
-        return float(torch.cat(found).median())
+                after = g.synthesis(moved, "none")[-1]
+            alike.append(self.goal.identity(before, after))
+            gained.append(self.goal.similarity(after) - self.goal.similarity(before))
+        return float(torch.cat(alike).median()), float(torch.cat(gained).median())
 
     def _mapper(self, known: Tensor | None, out: Path, resume: str, trained_on: Sequence[str]) -> Edit:
         order, g = self.order, self.family.source
@@ -177,7 +202,7 @@ class Student:
         groups = tuple(name for name, part in GROUPS.items() if {*numbers[part]} & {*self.layers})
         torch.manual_seed(self.seed)
         network = new_mapper(g, groups, order.step).to(self.family.source.w_mean.device)
-        weights = order.weights
+        weights = self.weights
         config = Config(
             order.text, self.neutral, BATCH, clip=order.clip or "", identity=self.identity,
             identity_weight=weights.identity, step_weight=weights.step, views=weights.views, step=order.step,
@@ -213,7 +238,7 @@ class Student:
         return torch.cat(moved)
 
     def _about(self) -> dict[str, Any]:
-        order, weights = self.order, self.order.weights
+        order, weights = self.order, self.weights
         about = {
             "text": order.text,
             "neutral": list(self.neutral),

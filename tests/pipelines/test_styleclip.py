@@ -248,7 +248,7 @@ def test_a_strength_is_chosen_at_which_most_faces_stay_the_person():
 
     assert median(edit.strength) > 0.7 > median(edit.strength + 0.25)
     near = replace(sad, tensors={name: step / 10 for name, step in sad.tensors.items()})
-    assert student.strength(near, None) == 1
+    assert student.strength(near, None) == 2
 
 
 def test_it_learns_from_codes_that_are_given(toon, tmp_path):
