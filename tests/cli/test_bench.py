@@ -8,7 +8,7 @@ import numpy
 import pytest
 import torch
 
-from stylegan_toon.pipelines.bench import ops, timing, toonify
+from stylegan_toon.pipelines.bench import generator, ops, timing, toonify
 from tests.pipelines.peer import write_peer
 
 
@@ -19,15 +19,17 @@ def peer(tmp_path):
         del sys.modules[name]
 
 
-def test_the_generator_beside_a_peer_as_one_document(here, peer):
+def test_the_generator_beside_a_peer_as_one_document(here, peer, monkeypatch):
+    monkeypatch.setattr(generator, "training_dtype", lambda device: torch.bfloat16)
     given = ("--resolution", "8", "--batch", "2", "--rounds", "2", "--device", "cpu")
     done = here("bench", "generator", *given, "--peer", f"rosinality={peer}", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["bench"], report["resolution"], report["batch"]) == ("generator", 8, 2)
     assert report["torch"] == torch.__version__
-    ours, theirs = report["results"]
-    assert (ours["who"], theirs["who"]) == ("ours", "rosinality")
+    ours, half, theirs = report["results"]
+    assert [row["who"] for row in report["results"]] == ["ours", "ours, bfloat16", "rosinality"]
+    assert 1e-5 < half["difference"] < 0.1 and half["faster_than_ours"]["time"] > 0
     assert ours["images_per_second"] == pytest.approx(2 / ours["ms"] * 1e3, rel=1e-3)
     assert theirs["ours_is_faster"]["time"] == pytest.approx(theirs["ms"] / ours["ms"], rel=1e-2)
     assert len(theirs["ours_is_faster"]["time_of_each_round"]) == 2

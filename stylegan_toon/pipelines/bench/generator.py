@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from stylegan_toon.checkpoint.format import Checkpoint
-from stylegan_toon.device import choose_device
+from stylegan_toon.device import choose_device, training_dtype
 from stylegan_toon.errors import UsageError
+from stylegan_toon.nn.graphs import captured
 from stylegan_toon.pipelines.bench.peers import Peer, open_peer, open_peers
 from stylegan_toon.pipelines.bench.timing import (
     OURS,
@@ -32,6 +33,7 @@ from stylegan_toon.stylegan2.files import build_generator, generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
 
 RESOLUTION, BATCH = 256, 1
+HALF, GRAPH = f"{OURS}, bfloat16", ", CUDA graph"
 BUFFERS = ("w_mean", "noise_const")
 STRENGTH = 0.1  # of the noise, which a fresh generator would not use
 
@@ -50,7 +52,8 @@ def bench(
     Args:
         peers: NAME=PATH, as peers.
         slopes: also ours at 1, 2 and 4 times the batch, and at a quarter and half of the resolution.
-    Returns: JSON values: the conditions, and under "results" a row for ours and each peer; "slopes".
+    Returns: JSON values: the conditions, and under "results" a row for ours, in float32 and where the
+        hardware has it in bfloat16, each also as a CUDA graph on a GPU, and a row for each peer; "slopes".
     Raises: UsageError, MissingPartError (device, peer).
     """
     where = choose_device(device)
@@ -59,17 +62,22 @@ def bench(
     paths = {peer.name: given.partition("=")[2] for peer, given in zip(them, peers, strict=True)}
     checkpoint = random_generator(resolution, seed)
     draws = {OURS: drawer(checkpoint, None, where)}
-    draws |= {peer.name: drawer(checkpoint, peer, where) for peer in them}
     z = _codes(batch, checkpoint, seed).to(where)
-    pictures = {name: draw(z) for name, draw in draws.items()}
+    for name in own_ways(where):
+        draws[name] = drawer(checkpoint, None, where, name, z)
+    draws |= {peer.name: drawer(checkpoint, peer, where) for peer in them}
+    pictures = {name: draw(z).float() for name, draw in draws.items()}
     times = take_turns({name: partial(draw, z) for name, draw in draws.items()}, rounds, where)
     results = []
     for name in draws:
         row = {"who": name, **figures(times[name])}
         row["images_per_second"] = rounded(batch / times[name].median)
         row["peak_mib"] = _peak(name, paths, resolution, batch, where)
-        if name != OURS:
+        if name in paths:
             row["ours_is_faster"] = ratios(times[name], times[OURS])
+        elif name != OURS:
+            row["faster_than_ours"] = ratios(times[OURS], times[name])
+        if name != OURS:
             row["difference"] = difference(pictures[OURS], pictures[name])
         results.append(row)
     count = sum(t.numel() for name, t in checkpoint.tensors.items() if not name.endswith(BUFFERS))
@@ -163,16 +171,33 @@ def drawing(name: str, path: str, resolution: int, batch: int, device: str) -> C
     """What draws one batch by ours or a peer, alone in its process."""
     where, checkpoint = torch.device(device), random_generator(resolution, 0)
     peer = open_peer(f"{name}={path}", where) if path else None
-    draw = drawer(checkpoint, peer, where)
     z = _codes(batch, checkpoint, 0).to(where)
+    draw = drawer(checkpoint, peer, where, name, z)
     return lambda: draw(z)
 
 
-def drawer(checkpoint: Checkpoint, peer: Peer | None, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """z [N, Z] -> pictures [N, 3, R, R] with constant noise, by a peer or, of None, ours."""
+def own_ways(device: torch.device) -> list[str]:
+    """How else ours can draw there, beside in float32."""
+    half = [HALF] if training_dtype(device) == torch.bfloat16 else []
+    return half + [name + GRAPH for name in (OURS, *half)] if device.type == "cuda" else half
+
+
+def drawer(
+    checkpoint: Checkpoint, peer: Peer | None, device: torch.device, way: str = OURS, z: Tensor | None = None
+) -> Callable[[Tensor], Tensor]:
+    """z [N, Z] -> pictures [N, 3, R, R] with constant noise, by a peer or, of None, ours.
+
+    way: OURS or one of own_ways; z: codes of the shape that a graph is recorded for.
+    """
     if peer is None:
         g = build_generator(checkpoint).to(device)
-        return torch.inference_mode()(lambda z: g(z, noise="const"))
+        if way.startswith(HALF):
+            g.synthesis.compute_dtype = torch.bfloat16
+        draw = torch.inference_mode()(lambda z: g(z, noise="const"))
+        if not way.endswith(GRAPH) or z is None:
+            return draw
+        with torch.inference_mode():
+            return torch.inference_mode()(captured(draw, z))
     net = peer.generator(checkpoint).eval().requires_grad_(False)
     return torch.inference_mode()(lambda z: peer.pictures(net, peer.codes(net, z), "const"))
 
