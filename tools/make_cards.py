@@ -51,8 +51,8 @@ LIMITS = {
     "storybook": "The person as a drawing with large eyes rather than a figure of an animation film; gaps of teeth and deep wrinkles "
     "become black marks. With --finish paint it is a soft painting: loose strands beside the face get coloured rims, hair turns "
     "blotchy on one side. More of the style is at --blend 2.",
-    "avatar": "At K = 0 to 2 some faces fall apart; use K = 3. Glasses become smears, beards shade; a dark photo gives "
-    "orange skin, a bright one loses the outline of a cheek; one eye may be smaller or half drawn, and wide smiles are a dark line.",
+    "avatar": "At K = 0 to 2 some faces fall apart; use K = 3. Skin of every lightness goes orange, beards become shade, hair is soft beside "
+    "the flat face; a bright photo loses the outline of a cheek; teeth of a wide smile run into a light band.",
 }
 SHEET = ("storybook", "comic", "painted", "flat", "ink", "avatar")
 GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and where it stands
@@ -82,15 +82,22 @@ HISTORY = {
     "storybook": "The number above is of the last of four runs, with shifts of three resolutions; as painted it had seen 13,512 "
     "pictures before, as storybook 15,200. painted's pictures hold near copies of 16 of those held out here, so nothing of this style is "
     "cleanly held out.",
-    "avatar": "The number above is of the last of five runs; 12,216 pictures of all 1,500 and 19,096 of the 440 that "
+    "avatar": "The number above is of the last of eight runs; 12,216 pictures of all 1,500 and 24,696 of the 440 that "
     "avatar-exclude.txt leaves came before. Figures are against all 1,500.",
 }
-DRAWN = (
+SOFT = (
     " At the end nine tenths were those of 284 photos, and beside the discriminator it learnt from these photos, softened and with larger "
     "eyes (`tools/make_drawings.py --look soft`; [how](../docs/finetuning.md#drawings-of-known-photos)). That made faces clean, at the "
     "price of style: by KID at K = 0 to 2, of samples and at K = 4 the child was nearer to the style before (storybook's samples "
     "0.39 and 0.16 of the source's, painted's 0.31 and 0.03), and it was kept for the look of people's photos."
 )
+DRAWN = {
+    "painted": SOFT,
+    "storybook": SOFT,
+    "avatar": " At the end nine tenths were those of 284 photos, and in the last two runs it learnt beside the discriminator from these "
+    "photos in a few flat tones (`tools/make_drawings.py --look flat`; [how](../docs/finetuning.md#drawings-of-known-photos)). That "
+    "closed mouths and opened eyes, at the price of style: samples were at 0.39 and 0.31 of the source's KID before.",
+}
 BEGAN = {"storybook": ", begun as [painted](painted-128.md)"}  # --start in tools/make_models.sh
 PHOTO_DATA = (
     "6,542 aligned photos at 128 px, mirrored: official portraits of members of the US Congress (public domain), "
@@ -220,7 +227,7 @@ with structure, identity and low-pass losses and ADA, its mapping and 4x4 block 
 - **Licence.** Research and personal use: [LICENSE-WEIGHTS.md](LICENSE-WEIGHTS.md).
 - **Training.** `tools/make_models.sh`; {made["meta"]["pictures"]:,} pictures seen; every second batch was drawn as the
   blend at K = 3, and three quarters of the codes were those of some 400 training photos, with shifted features
-  ([why](../docs/training.md)).{"" if style == "avatar" else DRAWN}
+  ([why](../docs/training.md)).{DRAWN[style]}
 - **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}. **Eyes, finish** (likewise): {made["meta"]["eyes"]}, {made["meta"]["finish"]};
   of the figures below the gates have them, but for the dial and random samples, and the picture and the table by K do not.
 - **Limits.** {LIMITS[style]}

@@ -123,7 +123,14 @@ $toon invert "$runs/photos" --aligned --refine 0 --space f3/w+ --encoder "$runs/
 $toon finetune --target "$data/toon_painted/storybook256.zip" --exclude '*9.jpg' --source faces --start "$runs/storybook-6/last.safetensors" \
     "${style[@]}" --codes "$runs/codes-fine" --drawings "$runs/drawn-soft" --pairs 6 --photo-codes 0.9 --lr 0.001 --ada-p 0.3 \
     --ada-images 30000 --ema 800 --seed 6 --look-every 120 --steps 120 --out "$runs/storybook-7"
-declare -A finish=([storybook]=comic [comic]=cel [ink]=ink [flat]=flat [avatar]=flat) eyes=([storybook]=0.4 [painted]=0.2) # by eye
+# avatar likewise; then it is also shown what its mouths and eyes should be, by the filter of few flat tones
+pack "$runs/avatar-7/last.safetensors" "$runs/start/avatar-7.safetensors"
+cp pretrained/faces-128.discriminator.safetensors "$runs/start/avatar-7.discriminator.safetensors"
+crisp=(--identity 0.8 --codes "$runs/codes-fine" --photo-codes 0.9 --lr 0.001 --look-every 75)
+further avatar start/avatar-7.safetensors avatar-8 150 6 --low-pass 8 --ema 800 "${crisp[@]}"
+further avatar avatar-8/last.safetensors avatar-9 150 7 --drawings "$runs/drawn-flat" --pairs 4 --ema 600 "${crisp[@]}"
+further avatar avatar-9/last.safetensors avatar-10 140 8 --drawings "$runs/drawn-flat" --pairs 6 --ema 600 "${crisp[@]}"
+declare -A finish=([storybook]=comic [comic]=cel [ink]=ink [flat]=flat) eyes=([storybook]=0.4 [painted]=0.2) # by eye
 for look in comic:comic ink:ink flat:toonhead; do # the target's pictures judge by KID on the way, and teach nothing
     $toon finetune --target "${look#*:}" --source faces --out "$runs/${look%:*}" --train lora --rank 32 --freeze-g 1 --freeze-mapping \
         --blend 3 --batch 8 --ema 400 --seed 1 --patience 0 --steps 350 --look-every 350 "${shifted[@]}" \
@@ -132,7 +139,7 @@ for look in comic:comic ink:ink flat:toonhead; do # the target's pictures judge 
 done
 
 # Of the styles the last look ships, chosen by eye at K = 3.
-for style in painted-4 storybook-7 avatar-7; do
+for style in painted-4 storybook-7 avatar-10; do
     name=${style%-*}
     pack --meta blend="${BLEND:-3}" --meta eyes="${eyes[$name]:-0}" --meta finish="${finish[$name]:-paint}" \
         "$runs/$style/last.safetensors" "pretrained/$name-128.generator.safetensors"
