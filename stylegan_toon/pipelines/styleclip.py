@@ -40,9 +40,9 @@ ENGINES = ("mapper", "optimize", "direction")
 STEPS = {"mapper": (350, 2000), "optimize": (60, 200), "direction": (40, 100)}  # on a CPU, on a GPU
 BATCH = 8
 LAYERS = "coarse,medium"  # of an expression: what is finer is colour and texture
-SAME = 0.74  # the mean cosine of two photos of one person, by MobileFace (docs/metrics.md)
+KEPT = 0.97  # of faces are found among others after a learnt edit
 FINE, LEAST, MOST = 20, 0.3, 2  # parts of 1 that a strength is told in, the smallest and the largest chosen
-ENOUGH = 0.95  # of what a text gains at the largest strength that keeps people
+ENOUGH = 0.99  # of the most that a text gains
 IDENTITY = {
     "mapper": 1.2,
     "direction": 1.2,
@@ -150,51 +150,53 @@ class Student:
     def strength(self, edit: Edit, known: Tensor | None) -> float:
         """How strong the edit should be for faces to look as the text asks and stay the person.
 
-        Of strengths up to MOST at which half of 64 faces stay nearer than two photos of one person, the least
-        above 1 that has nearly all that the largest one gains; below 1 the largest. 1 where identity is not
-        MobileFace's, whose cosines SAME is of. Report is told of it.
+        Up to the largest strength, at most MOST, at which KEPT of 64 faces are still nearer to what they were
+        than to 64 others: the least above 1 that gains nearly all of the text that any of them does, or that
+        largest one itself if it is below 1. Report is told of it.
         """
-        if self.identity != "mobileface":
-            return 1.0
-        faces = [self.batch(self.steps + i, known) for i in range(8)]
+        draw = self.family.source.synthesis
+        codes = [self.batch(self.steps + i, known) for i in range(8)]
+        others = [self.batch(self.steps + 8 + i, None) for i in range(8)]
         with torch.no_grad():
-            pairs = [(w_plus, self.family.source.synthesis(w_plus, "none")[-1]) for w_plus in faces]
+            faces = [(w_plus, draw(w_plus, "none")[-1]) for w_plus in codes]
+            crowd = torch.cat([self.goal.who(draw(w_plus, "none")[-1]) for w_plus in others])
         seen: dict[int, tuple[float, float]] = {}
 
-        def medians(parts: int) -> tuple[float, float]:
+        def at(parts: int) -> tuple[float, float]:
             if parts not in seen:
-                seen[parts] = self._medians(edit, pairs, parts / FINE)
+                seen[parts] = self._effect(edit, faces, crowd, parts / FINE)
             return seen[parts]
 
         low, high = round(LEAST * FINE), MOST * FINE
-        if medians(high)[0] >= SAME:
+        if at(high)[0] >= KEPT:
             low = high
         while high - low > 1:  # faces are taken to be less alike the stronger it is
             middle = (low + high) // 2
-            low, high = (middle, high) if medians(middle)[0] >= SAME else (low, middle)
-        enough = ENOUGH * medians(low)[1]
-        weaker = range(FINE, low, FINE // 4)
-        chosen = next((parts for parts in weaker if medians(parts)[1] >= enough), low) / FINE
+            low, high = (middle, high) if at(middle)[0] >= KEPT else (low, middle)
+        stops = [*range(FINE, low, FINE // 4), low]
+        enough = ENOUGH * max(at(parts)[1] for parts in stops)
+        chosen = next((parts for parts in stops if at(parts)[1] >= enough), low) / FINE
         why = (
-            "at more, most faces would be somebody else's"
+            "at more, too many faces would be somebody else's"
             if chosen < 1
-            else "more gains little, or costs likeness"
+            else "more gains nothing, or costs likeness"
         )
         self.family.report(f"strength {chosen:g}: {why} (--strength)")
         return chosen
 
-    def _medians(
-        self, edit: Edit, pairs: Sequence[tuple[Tensor, Tensor]], strength: float
+    def _effect(
+        self, edit: Edit, faces: Sequence[tuple[Tensor, Tensor]], crowd: Tensor, strength: float
     ) -> tuple[float, float]:
-        """Of codes and what they draw: the cosine of identities before and after, and what the text gains."""
-        alike, gained = [], []
-        for w_plus, before in pairs:
+        """Of codes and what they draw: the share nearer to it than to a crowd, and what the text gains."""
+        kept, gained = [], []
+        for w_plus, before in faces:
             g, moved = apply_edit(self.family.source, w_plus, edit, strength)
             with torch.no_grad():
                 after = g.synthesis(moved, "none")[-1]
-            alike.append(self.goal.identity(before, after))
+            who = self.goal.who(after)
+            kept.append((who * self.goal.who(before)).sum(1) > (who @ crowd.T).amax(1))
             gained.append(self.goal.similarity(after) - self.goal.similarity(before))
-        return float(torch.cat(alike).median()), float(torch.cat(gained).median())
+        return float(torch.cat(kept).float().mean()), float(torch.cat(gained).median())
 
     def _mapper(self, known: Tensor | None, out: Path, resume: str, trained_on: Sequence[str]) -> Edit:
         order, g = self.order, self.family.source
