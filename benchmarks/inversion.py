@@ -1,12 +1,13 @@
 """How near each stop of `invert --refine` comes to held-out photos, and how often a further one is worse.
 
     python benchmarks/inversion.py PHOTOS... [--source faces] [--stops 0,1,2,3,3+pti] [--limit N]
-        [--part 1/1] [--work FOLDER] [--out FILE]
+        [--part 1/1] [--batch 1] [--work FOLDER] [--out FILE]
 
 PHOTOS are folders and ZIPs of aligned faces that nothing was trained on. For every photo and stop: PSNR, the
 distance of features (LPIPS where its files are, else MobileFace's), the cosine of identity embeddings
 (MobileFace, which the optimisation uses too), the distance of five landmarks in eye distances (YuNet's, in
-no loss), and seconds for the photo alone. Pictures are compared as they are saved, at the generator's size.
+no loss), and seconds for the photo alone, or with --batch its share of those of so many together. Pictures
+are compared as they are saved, at the generator's size.
 Every figure is a line of FOLDER/part-I-of-N.jsonl as soon as it is there; a stopped run goes on, and N
 processes may share the photos. Printed is a table over all parts in FOLDER: means with 95 % intervals over
 photos, and for every pair of neighbouring stops on how many photos the further one is worse.
@@ -46,17 +47,17 @@ def points(picture: Tensor) -> Tensor | None:
     return torch.from_numpy(found[0].points)[None] if found else None
 
 
-def measure(inverter: Inverter, photo: Tensor, stop: str) -> tuple[Tensor, float]:
-    """The inversion of a photo [1, 3, R, R] at a stop, as saved, and the seconds it took."""
+def measure(inverter: Inverter, photos: Tensor, stop: str) -> tuple[Tensor, float]:
+    """The inversions of photos [N, 3, R, R] at a stop, as saved, and the seconds one took."""
     began = time.perf_counter()
     refine, _, pti = stop.partition("+")
-    found, g = inverter.fit(photo, STEPS[int(refine)], noise=True), inverter.source
+    found, g = inverter.fit(photos, STEPS[int(refine)], noise=True), inverter.source
     if pti:
         torch.manual_seed(0)
-        g = tune(g, photo, found, PTI_STEPS, inverter.look)
+        g = tune(g, photos, found, PTI_STEPS, inverter.look)
     with torch.no_grad():
         made = found.draw(g)
-    return as_saved(made), time.perf_counter() - began
+    return as_saved(made), (time.perf_counter() - began) / len(photos)
 
 
 def summary(rows: Sequence[Mapping[str, object]], stops: Sequence[str]) -> dict[str, object]:
@@ -112,6 +113,9 @@ def main() -> None:
     parser.add_argument("--stops", default=",".join(STOPS))
     parser.add_argument("--limit", type=int, default=10**9)
     parser.add_argument("--part", default="1/1", help="I/N: photos I, I + N, ... of all")
+    parser.add_argument(
+        "--batch", type=int, default=1, help="photos together; 1 with --pti, which tunes for all"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/inversion"))
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -124,24 +128,26 @@ def main() -> None:
     log = args.work / f"part-{part}-of-{parts}.jsonl"
     done = {(row["photo"], row["stop"]) for row in read(args.work)}
     inverter.fit(inverter.like(pictures[:1].float() / 127.5 - 1), 1)  # nothing is loaded while the clock runs
-    for number in range(part - 1, len(pictures), parts):
-        photo = inverter.like(pictures[number : number + 1].float() / 127.5 - 1)
-        there, (known, maps) = points(photo), look(photo)
-        for stop in stops:
-            if (number, stop) in done:
-                continue
-            made, seconds = measure(inverter, photo, stop)
-            embedding, own = look(made)
-            found = points(made)
-            both = there is not None and found is not None
-            row = {
-                "photo": number, "stop": stop, "seconds": seconds,
-                "psnr": -10 * math.log10(float(((made - photo) / 2).square().mean())),
-                "feature": float(map_distance(own, maps)), "identity": float((embedding * known).sum()),
-                "landmarks": float(landmark_distance(there, found)) if both else None,
-            }  # fmt: skip
-            with log.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+    mine = range(part - 1, len(pictures), parts)
+    for stop in stops:
+        left = [number for number in mine if (number, stop) not in done]
+        for some in (left[i : i + args.batch] for i in range(0, len(left), args.batch)):
+            photos = inverter.like(pictures[some].float() / 127.5 - 1)
+            made, seconds = measure(inverter, photos, stop)
+            (known, maps), (embeddings, own) = look(photos), look(made)
+            apart = map_distance(own, maps)
+            for i, number in enumerate(some):
+                there, found = points(photos[i : i + 1]), points(made[i : i + 1])
+                both = there is not None and found is not None
+                row = {
+                    "photo": number, "stop": stop, "seconds": seconds,
+                    "psnr": -10 * math.log10(float(((made[i] - photos[i]) / 2).square().mean())),
+                    "feature": float(apart[i]),
+                    "identity": float((embeddings[i] * known[i]).sum()),
+                    "landmarks": float(landmark_distance(there, found)) if both else None,
+                }  # fmt: skip
+                with log.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
     found = summary(read(args.work), stops)
     about = {"program": __version__, "torch": torch.__version__, "threads": torch.get_num_threads(),
              "source": args.source, "features": network, **found}  # fmt: skip
