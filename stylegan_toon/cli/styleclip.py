@@ -62,7 +62,7 @@ from stylegan_toon.cli.common import Common, toon_command
     metavar="NAME|FILE",
     help="mobileface or arcface-ir-se50. Default: the second if it is here.",
 )
-@click.option("--identity-weight", type=click.FloatRange(0), help="Default: 1.2, with --engine optimize 0.5.")
+@click.option("--identity-weight", type=click.FloatRange(0), default=0.5, show_default=True)
 @click.option(
     "--step-weight", type=click.FloatRange(0), default=0.1, show_default=True, help="Of the step's square."
 )
@@ -107,10 +107,9 @@ def styleclip(common: Common, text: str | None, edit: str | None, **options: Any
     --engine optimize the codes. Prints one path a line; how the judges score the faces goes to stderr.
     """
     from stylegan_toon.methods.text_goal import Weights  # torch loads here, not for --help
-    from stylegan_toon.pipelines.styleclip import IDENTITY, Order, edit_by_text
+    from stylegan_toon.pipelines.styleclip import Order, edit_by_text
 
-    given, step_weight = options.pop("identity_weight"), options.pop("step_weight")
-    weights = Weights(IDENTITY[options["engine"]] if given is None else given, step_weight)
+    weights = Weights(options.pop("identity_weight"), options.pop("step_weight"))
     names = ("engine", "neutral", "steps", "step", "space", "threshold", "clip", "identity")
     how = {name: options.pop(name) for name in names}
     how["neutral"] = how["neutral"] or None

@@ -4,7 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,8 @@ ENGINES = ("mapper", "optimize", "direction")
 STEPS = {"mapper": (350, 2000), "optimize": (60, 200), "direction": (40, 100)}  # on a CPU, on a GPU
 BATCH = 8
 LAYERS = "coarse,medium"  # of an expression: what is finer is colour and texture
-KEPT = 0.97  # of faces are found among others after a learnt edit
-FINE, LEAST, MOST = 20, 0.3, 2  # parts of 1 that a strength is told in, the smallest and the largest chosen
-ENOUGH = 0.99  # of the most that a text gains
-IDENTITY = {
-    "mapper": 1.2,
-    "direction": 1.2,
-    "optimize": 0.5,
-}  # weights: the strength of the first two is chosen after
+SAME = 0.74  # the mean cosine of two photos of one person, by MobileFace (docs/metrics.md)
+FINE, LEAST = 20, 0.3  # steps of a strength, and the smallest one that is chosen
 STYLE = "storybook"  # also drawn with, where no style is named and the source is its own
 ROWS = 16  # faces in the grid
 
@@ -59,7 +53,7 @@ class Order:
     neutral: what the text is compared to, the mean of several; "" is left out; None is opposites. steps: None
     is what fits. layers: which of w_plus may change; None is LAYERS for an expression, else all. step: what
     a mapper's networks are multiplied by. space, threshold: as find_direction. clip: as open_clip. identity:
-    as choose_identity; None takes what is here. weights: None takes IDENTITY of the engine.
+    as choose_identity; None takes what is here.
     """
 
     text: str
@@ -72,7 +66,7 @@ class Order:
     threshold: float = 0.1
     clip: str | None = None
     identity: str | None = None
-    weights: Weights | None = None
+    weights: Weights = field(default_factory=Weights)
 
 
 @dataclass
@@ -109,8 +103,7 @@ class Student:
         embed = choose_identity(self.identity, device=device)
         given = opposites(order.text, self.clip) if order.neutral is None else order.neutral
         self.neutral = tuple(text for text in given if text)
-        self.weights = order.weights or Weights(IDENTITY[order.engine])
-        self.goal = Goal(self.clip, order.text, self.neutral, embed, self.weights)
+        self.goal = Goal(self.clip, order.text, self.neutral, embed, order.weights)
         self.steps = STEPS[order.engine][device.type != "cpu"] if order.steps is None else order.steps
 
     def learn(self, codes: Codes, out: Path, resume: str = "auto", trained_on: Sequence[str] = ()) -> Learnt:
@@ -148,55 +141,35 @@ class Student:
         return self.family.mapped(z.to(g.w_mean), self.psi)
 
     def strength(self, edit: Edit, known: Tensor | None) -> float:
-        """How strong the edit should be for faces to look as the text asks and stay the person.
+        """The largest strength up to 1 at which half of 64 faces stay nearer than two photos of one person.
 
-        Up to the largest strength, at most MOST, at which KEPT of 64 faces are still nearer to what they were
-        than to 64 others: the least above 1 that gains nearly all of the text that any of them does, or that
-        largest one itself if it is below 1. Report is told of it.
+        1 where identity is not MobileFace's, whose cosines SAME is of. Report is told of less.
         """
-        draw = self.family.source.synthesis
+        if self.identity != "mobileface":
+            return 1.0
         codes = [self.batch(self.steps + i, known) for i in range(8)]
-        others = [self.batch(self.steps + 8 + i, None) for i in range(8)]
-        with torch.no_grad():
-            faces = [(w_plus, draw(w_plus, "none")[-1]) for w_plus in codes]
-            crowd = torch.cat([self.goal.who(draw(w_plus, "none")[-1]) for w_plus in others])
-        seen: dict[int, tuple[float, float]] = {}
-
-        def at(parts: int) -> tuple[float, float]:
-            if parts not in seen:
-                seen[parts] = self._effect(edit, faces, crowd, parts / FINE)
-            return seen[parts]
-
-        low, high = round(LEAST * FINE), MOST * FINE
-        if at(high)[0] >= KEPT:
-            low = high
+        if self._likeness(edit, codes, 1.0) >= SAME:
+            return 1.0
+        low, high = round(LEAST * FINE), FINE
         while high - low > 1:  # faces are taken to be less alike the stronger it is
             middle = (low + high) // 2
-            low, high = (middle, high) if at(middle)[0] >= KEPT else (low, middle)
-        stops = [*range(FINE, low, FINE // 4), low]
-        enough = ENOUGH * max(at(parts)[1] for parts in stops)
-        chosen = next((parts for parts in stops if at(parts)[1] >= enough), low) / FINE
-        why = (
-            "at more, too many faces would be somebody else's"
-            if chosen < 1
-            else "more gains nothing, or costs likeness"
-        )
-        self.family.report(f"strength {chosen:g}: {why} (--strength)")
-        return chosen
+            low, high = (
+                (middle, high) if self._likeness(edit, codes, middle / FINE) >= SAME else (low, middle)
+            )
+        self.family.report(f"strength {low / FINE}: at 1 most faces would be somebody else's (--strength)")
+        return low / FINE
 
-    def _effect(
-        self, edit: Edit, faces: Sequence[tuple[Tensor, Tensor]], crowd: Tensor, strength: float
-    ) -> tuple[float, float]:
-        """Of codes and what they draw: the share nearer to it than to a crowd, and what the text gains."""
-        kept, gained = [], []
-        for w_plus, before in faces:
-            g, moved = apply_edit(self.family.source, w_plus, edit, strength)
+    def _likeness(self, edit: Edit, codes: Sequence[Tensor], strength: float) -> float:
+        """The median cosine of identities before and after."""
+        found = []
+        for w_plus in codes:
+            drawn_by, moved = apply_edit(self.family.source, w_plus, edit, strength)
             with torch.no_grad():
-                after = g.synthesis(moved, "none")[-1]
-            who = self.goal.who(after)
-            kept.append((who * self.goal.who(before)).sum(1) > (who @ crowd.T).amax(1))
-            gained.append(self.goal.similarity(after) - self.goal.similarity(before))
-        return float(torch.cat(kept).float().mean()), float(torch.cat(gained).median())
+                pair = (
+                    g.synthesis(w, "none")[-1] for g, w in ((self.family.source, w_plus), (drawn_by, moved))
+                )
+                found.append(self.goal.identity(*pair))
+        return float(torch.cat(found).median())
 
     def _mapper(self, known: Tensor | None, out: Path, resume: str, trained_on: Sequence[str]) -> Edit:
         order, g = self.order, self.family.source
@@ -204,7 +177,7 @@ class Student:
         groups = tuple(name for name, part in GROUPS.items() if {*numbers[part]} & {*self.layers})
         torch.manual_seed(self.seed)
         network = new_mapper(g, groups, order.step).to(self.family.source.w_mean.device)
-        weights = self.weights
+        weights = order.weights
         config = Config(
             order.text, self.neutral, BATCH, clip=order.clip or "", identity=self.identity,
             identity_weight=weights.identity, step_weight=weights.step, views=weights.views, step=order.step,
@@ -240,7 +213,7 @@ class Student:
         return torch.cat(moved)
 
     def _about(self) -> dict[str, Any]:
-        order, weights = self.order, self.weights
+        order, weights = self.order, self.order.weights
         about = {
             "text": order.text,
             "neutral": list(self.neutral),
