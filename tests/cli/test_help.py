@@ -63,7 +63,7 @@ def test_the_help_of_every_command_ends_with_examples(name: str, toon) -> None:
 
 def test_the_help_of_toonify_names_the_steps_of_refine(toon) -> None:
     shown = " ".join(toon("toonify", "--help").stdout.split())
-    assert "0 is the encoder alone, 1 adds 30 steps of optimisation, 2 100, 3 400" in shown
+    assert "0 is the encoder alone, 1 adds 30 steps of optimisation, 2 100, 3 200" in shown
 
 
 def test_the_devices_are_those_that_are_known_below() -> None:
