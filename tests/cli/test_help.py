@@ -11,6 +11,7 @@ import pytest
 
 from stylegan_toon import __version__, device
 from stylegan_toon.cli import COMMANDS, common, load
+from stylegan_toon.methods.invert import STEPS
 
 ROOT = Path(__file__).parents[2]
 FIVE = {"--device", "--seed", "--json", "--quiet", "--debug"}
@@ -63,7 +64,8 @@ def test_the_help_of_every_command_ends_with_examples(name: str, toon) -> None:
 
 def test_the_help_of_toonify_names_the_steps_of_refine(toon) -> None:
     shown = " ".join(toon("toonify", "--help").stdout.split())
-    assert "0 is the encoder alone, 1 adds 30 steps of optimisation, 2 100, 3 200" in shown
+    _, one, two, three = STEPS
+    assert f"0 is the encoder alone, 1 adds {one} steps of optimisation, 2 {two}, 3 {three}." in shown
 
 
 def test_the_devices_are_those_that_are_known_below() -> None:
