@@ -46,6 +46,7 @@ from stylegan_toon.pipelines.moods import mood_of
 from stylegan_toon.pipelines.styleclip import ENGINES, Order, Student
 from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit, save_edit
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import keep_colours
 
 GALLERY = 50
 MOODS = ("sad", "angry", "happy", "surprised")
@@ -143,6 +144,8 @@ def random_signs(edit: Edit) -> Edit:
 
 def random_step(before: Tensor, after: Tensor) -> Tensor:
     """Codes moved as far as those of after, face by face and layer by layer, somewhere else."""
+    if after.shape != before.shape:  # toRGB layers stay
+        before = keep_colours(before, before)
     way = torch.randn(before.shape, generator=torch.Generator().manual_seed(1)).to(before)
     return before + way / way.norm(dim=2, keepdim=True) * (after - before).norm(dim=2, keepdim=True)
 

@@ -38,8 +38,8 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.option(
     "--strength",
     type=float,
-    help="How much; a learnt edit keeps it. Default: a ready one's own, else 1, or less where most faces "
-    "would be somebody else's.",
+    help="How much; a learnt edit keeps it. Default: a ready one's own; else 1, or 2 of an expression, or "
+    "less where most faces would be somebody else's.",
 )
 @click.option(
     "--groups",
@@ -62,7 +62,11 @@ from stylegan_toon.cli.common import Common, toon_command
     metavar="NAME|FILE",
     help="mobileface or arcface-ir-se50. Default: the second if it is here.",
 )
-@click.option("--identity-weight", type=click.FloatRange(0), default=0.5, show_default=True)
+@click.option(
+    "--identity-weight",
+    type=click.FloatRange(0),
+    help="Default: 0.5, or 0.8 to learn an expression with mapper or direction.",
+)
 @click.option(
     "--step-weight", type=click.FloatRange(0), default=0.1, show_default=True, help="Of the step's square."
 )
@@ -106,14 +110,13 @@ def styleclip(common: Common, text: str | None, edit: str | None, **options: Any
     Writes TEXT.png, a row a face, and what was learnt: an edit file that `edit` applies to any face, or with
     --engine optimize the codes. Prints one path a line; how the judges score the faces goes to stderr.
     """
-    from stylegan_toon.methods.text_goal import Weights  # torch loads here, not for --help
-    from stylegan_toon.pipelines.styleclip import Order, edit_by_text
+    from stylegan_toon.pipelines.styleclip import Order, edit_by_text  # torch loads here, not for --help
 
-    weights = Weights(options.pop("identity_weight"), options.pop("step_weight"))
-    names = ("engine", "neutral", "steps", "step", "space", "threshold", "clip", "identity")
+    names = ("engine", "neutral", "steps", "step", "space", "threshold", "clip", "identity",
+             "identity_weight", "step_weight")  # fmt: skip
     how = {name: options.pop(name) for name in names}
     how["neutral"] = how["neutral"] or None
-    order = None if text is None else Order(text, layers=options["layers"], weights=weights, **how)
+    order = None if text is None else Order(text, layers=options["layers"], **how)
     options["faces"] = faces.faces_of(options, common.seed)
     options |= {"device": common.device, "seed": common.seed, "report": common.report}
     written, about = edit_by_text(order, ready=edit, **options)

@@ -14,6 +14,7 @@ from torch.optim import Adam, Optimizer
 from stylegan_toon.methods.text_goal import Goal, spread
 from stylegan_toon.stylegan2 import mapper
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import keep_colours
 from stylegan_toon.stylegan2.mapper import Mapper
 
 
@@ -36,6 +37,7 @@ class Config:
     parent: str = ""
     psi: float | None = None
     trained_on: tuple[str, ...] = ()
+    colours: bool = True
 
 
 class MapperTraining(nn.Module):
@@ -66,7 +68,8 @@ class MapperTraining(nn.Module):
         moved = self.mapper(w_plus) * self.lock
         with torch.no_grad():
             before = g.synthesis(w_plus, "none")[-1]
-        after = g.synthesis(w_plus + moved, "none")[-1]
+        edited = w_plus + moved if self.mapper.config.colours else keep_colours(w_plus + moved, w_plus)
+        after = g.synthesis(edited, "none")[-1]
         losses = {name: loss.mean() for name, loss in goal(after, before, moved / self._spread).items()}
         opt["mapper"].zero_grad()
         losses["loss"].backward()
@@ -74,8 +77,8 @@ class MapperTraining(nn.Module):
         return {name if name == "loss" else f"loss/{name}": loss.detach() for name, loss in losses.items()}
 
 
-def new_mapper(g: Generator, groups: tuple[str, ...], step: float = 0.1) -> Mapper:
+def new_mapper(g: Generator, groups: tuple[str, ...], step: float = 0.1, colours: bool = True) -> Mapper:
     """A mapper for the codes of g, whose steps are 0; its first layers draw from torch's generator."""
-    made = Mapper(mapper.Config(g.config.n_layers, g.config.w_dim, groups, step=step))
+    made = Mapper(mapper.Config(g.config.n_layers, g.config.w_dim, groups, step=step, colours=colours))
     mapper.start_small(made)
     return made

@@ -4,7 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ BATCH = 8
 LAYERS = "coarse,medium"  # of an expression: what is finer is colour and texture
 SAME = 0.74  # the mean cosine of two photos of one person, by MobileFace (docs/metrics.md)
 FINE, LEAST = 20, 0.3  # steps of a strength, and the smallest one that is chosen
+MOST = 2.0  # the largest one, of an expression; of other texts it is 1
+IDENTITY = 0.8  # the weight of an expression that a strength is chosen for; else that of Weights
 STYLE = "storybook"  # also drawn with, where no style is named and the source is its own
 ROWS = 16  # faces in the grid
 
@@ -53,7 +55,7 @@ class Order:
     neutral: what the text is compared to, the mean of several; "" is left out; None is opposites. steps: None
     is what fits. layers: which of w_plus may change; None is LAYERS for an expression, else all. step: what
     a mapper's networks are multiplied by. space, threshold: as find_direction. clip: as open_clip. identity:
-    as choose_identity; None takes what is here.
+    as choose_identity; None takes what is here. identity_weight: None is IDENTITY or that of Weights.
     """
 
     text: str
@@ -66,7 +68,8 @@ class Order:
     threshold: float = 0.1
     clip: str | None = None
     identity: str | None = None
-    weights: Weights = field(default_factory=Weights)
+    identity_weight: float | None = None
+    step_weight: float = Weights.step
 
 
 @dataclass
@@ -94,7 +97,8 @@ class Student:
         if order.identity == "arcface":
             raise UsageError("insightface's network passes no gradients; take mobileface or arcface-ir-se50")
         self.family, self.order, self.seed, self.psi = family, order, seed, psi
-        self.groups = order.layers or (LAYERS if mood_of(order.text) else "all")
+        self.expression = mood_of(order.text) is not None
+        self.groups = order.layers or (LAYERS if self.expression else "all")
         self.layers = parse_layers(self.groups, family.source.config.n_layers)
         device = family.source.w_mean.device
         self.clip: Clip = open_clip(order.clip, device, family.report)
@@ -103,7 +107,11 @@ class Student:
         embed = choose_identity(self.identity, device=device)
         given = opposites(order.text, self.clip) if order.neutral is None else order.neutral
         self.neutral = tuple(text for text in given if text)
-        self.goal = Goal(self.clip, order.text, self.neutral, embed, order.weights)
+        weight = IDENTITY if self.expression and order.engine != "optimize" else Weights.identity
+        if order.identity_weight is not None:
+            weight = order.identity_weight
+        self.weights = Weights(weight, order.step_weight)
+        self.goal = Goal(self.clip, order.text, self.neutral, embed, self.weights)
         self.steps = STEPS[order.engine][device.type != "cpu"] if order.steps is None else order.steps
 
     def learn(self, codes: Codes, out: Path, resume: str = "auto", trained_on: Sequence[str] = ()) -> Learnt:
@@ -141,34 +149,36 @@ class Student:
         return self.family.mapped(z.to(g.w_mean), self.psi)
 
     def strength(self, edit: Edit, known: Tensor | None) -> float:
-        """The largest strength up to 1 at which half of 64 faces stay nearer than two photos of one person.
+        """The largest strength at which half of 64 faces stay nearer than two photos of one person.
 
-        1 where identity is not MobileFace's, whose cosines SAME is of. Report is told of less.
+        Up to 1, or MOST of an expression, which a heavy identity loss holds back. 1 where identity is not
+        MobileFace's, whose cosines SAME is of. Report is told of another than 1.
         """
         if self.identity != "mobileface":
             return 1.0
-        codes = [self.batch(self.steps + i, known) for i in range(8)]
-        if self._likeness(edit, codes, 1.0) >= SAME:
-            return 1.0
-        low, high = round(LEAST * FINE), FINE
+        most = MOST if self.expression else 1.0
+        faces = []
+        for i in range(8):
+            w_plus = self.batch(self.steps + i, known)
+            with torch.no_grad():
+                faces.append((w_plus, self.family.source.synthesis(w_plus, "none")[-1]))
+        if self._likeness(edit, faces, most) >= SAME:
+            return most
+        low, high = round(LEAST * FINE), round(most * FINE)
         while high - low > 1:  # faces are taken to be less alike the stronger it is
             middle = (low + high) // 2
-            low, high = (
-                (middle, high) if self._likeness(edit, codes, middle / FINE) >= SAME else (low, middle)
-            )
-        self.family.report(f"strength {low / FINE}: at 1 most faces would be somebody else's (--strength)")
+            alike = self._likeness(edit, faces, middle / FINE) >= SAME
+            low, high = (middle, high) if alike else (low, middle)
+        self.family.report(f"strength {low / FINE}: at more most faces would be somebody else's (--strength)")
         return low / FINE
 
-    def _likeness(self, edit: Edit, codes: Sequence[Tensor], strength: float) -> float:
-        """The median cosine of identities before and after."""
+    def _likeness(self, edit: Edit, faces: Sequence[tuple[Tensor, Tensor]], strength: float) -> float:
+        """The median cosine of identities before and after, of faces' codes and pictures."""
         found = []
-        for w_plus in codes:
+        for w_plus, before in faces:
             drawn_by, moved = apply_edit(self.family.source, w_plus, edit, strength)
             with torch.no_grad():
-                pair = (
-                    g.synthesis(w, "none")[-1] for g, w in ((self.family.source, w_plus), (drawn_by, moved))
-                )
-                found.append(self.goal.identity(*pair))
+                found.append(self.goal.identity(before, drawn_by.synthesis(moved, "none")[-1]))
         return float(torch.cat(found).median())
 
     def _mapper(self, known: Tensor | None, out: Path, resume: str, trained_on: Sequence[str]) -> Edit:
@@ -176,13 +186,14 @@ class Student:
         numbers = range(g.config.n_layers)
         groups = tuple(name for name, part in GROUPS.items() if {*numbers[part]} & {*self.layers})
         torch.manual_seed(self.seed)
-        network = new_mapper(g, groups, order.step).to(self.family.source.w_mean.device)
-        weights = order.weights
+        colours = len(self.layers) == len(numbers) or "fine" in groups  # as they go with the fine layers
+        network = new_mapper(g, groups, order.step, colours).to(self.family.source.w_mean.device)
+        weights = self.weights
         config = Config(
             order.text, self.neutral, BATCH, clip=order.clip or "", identity=self.identity,
             identity_weight=weights.identity, step_weight=weights.step, views=weights.views, step=order.step,
             layers=tuple(self.layers), parent=weights_digest(self.family.checkpoint), psi=self.psi,
-            trained_on=tuple(trained_on),
+            trained_on=tuple(trained_on), colours=colours,
         )  # fmt: skip
         module = MapperTraining(config, network, g, self.goal, self.layers).to(g.w_mean.device)
         run = Run(out / f"{slug(order.text)}.run", self.steps, 100, self.steps, 20, self.seed, resume)
@@ -213,7 +224,7 @@ class Student:
         return torch.cat(moved)
 
     def _about(self) -> dict[str, Any]:
-        order, weights = self.order, self.order.weights
+        order, weights = self.order, self.weights
         about = {
             "text": order.text,
             "neutral": list(self.neutral),

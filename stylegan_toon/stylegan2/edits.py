@@ -25,6 +25,7 @@ from stylegan_toon.nn.equalized import EqualLinear
 from stylegan_toon.stylegan2.adapters import weights_digest
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latent_files import belongs, mapping_digest
+from stylegan_toon.stylegan2.latents import keep_colours
 from stylegan_toon.stylegan2.mapper import KIND as MAPPER
 from stylegan_toon.stylegan2.mapper import Mapper, build_mapper
 
@@ -52,7 +53,9 @@ class Edit:
     @property
     def moves_codes(self) -> bool:
         """Whether it changes codes, and no styles."""
-        return self.mapper is not None or not {"w", "w_plus"}.isdisjoint(self.tensors)
+        if self.mapper is not None:
+            return self.mapper.config.colours
+        return not {"w", "w_plus"}.isdisjoint(self.tensors)
 
 
 def save_edit(path: str | Path, edit: Edit, generator: Checkpoint) -> None:
@@ -101,7 +104,8 @@ def apply_edit(
         w_plus: [N, L, D].
         strength: how much of the direction is added; below 0 the other way, 0 nothing.
         layers: which w_plus layers, and styles made of them, may change; None is all.
-    Returns: the generator, which shares all but the changed biases with g; codes [N, L, D].
+    Returns: the generator, which shares all but the changed biases with g; codes [N, L, D], or of a mapper
+        that leaves colours alone those of latents.keep_colours.
     Raises: ModelError if the edit is of another number of layers or width, or has styles that g lacks.
     """
     allowed = {*range(g.config.n_layers)} if layers is None else {*layers}
@@ -115,7 +119,8 @@ def apply_edit(
             )
         with torch.no_grad():
             step = edit.mapper.to(w_plus)(w_plus)
-        return g, w_plus + strength * lock.to(w_plus) * step
+        moved = w_plus + strength * lock.to(w_plus) * step
+        return g, moved if made.colours else keep_colours(moved, w_plus)
     if "w" in edit.tensors or "w_plus" in edit.tensors:
         direction = edit.tensors.get("w_plus", edit.tensors.get("w"))
         assert direction is not None

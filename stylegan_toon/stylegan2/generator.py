@@ -62,7 +62,8 @@ class Synthesis(nn.Module):
     """w_plus [N, L, D] -> picture [N, 3, R, R], unbounded and nominally in [-1, 1].
 
     Layer indices: conv1 of 4x4 takes w 0 and its toRGB w 1; block k takes w 2k-1, 2k and, for its toRGB,
-    2k+1, which the next block's first convolution shares.
+    2k+1, which the next block's first convolution shares; unless toRGB layers have codes of their own, one a
+    block, behind the L.
     """
 
     fir: Tensor
@@ -89,7 +90,7 @@ class Synthesis(nn.Module):
         """All running pictures from 4x4 up: rgbs[k] is [N, 3, 4 * 2^k, 4 * 2^k]; the last is the result.
 
         Args:
-            w_plus: [N, L, D] float32.
+            w_plus: [N, L, D] float32, or [N, L + n_resolutions, D], see latents.keep_colours.
             noise: one of NOISE_MODES, or 2 * n_resolutions - 1 tensors [N or 1, 1, r, r].
             upto: run only the first so many resolutions; None means all.
             shift: [N or 1, C, r, r], added to the features of its resolution, or of up to three (the space
@@ -106,8 +107,10 @@ class Synthesis(nn.Module):
         shift: Tensor | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """As forward, resolution by resolution: features before toRGB, and the running picture."""
-        if w_plus.ndim != 3 or w_plus.shape[1:] != (self.config.n_layers, self.config.w_dim):
-            wanted = [self.config.n_layers, self.config.w_dim]
+        n_layers = self.config.n_layers
+        rows = (n_layers, n_layers + self.config.n_resolutions)
+        if w_plus.ndim != 3 or w_plus.shape[1] not in rows or w_plus.shape[2] != self.config.w_dim:
+            wanted = [n_layers, self.config.w_dim]
             raise ValueError(f"expected w_plus [N, {wanted[0]}, {wanted[1]}], got {list(w_plus.shape)}")
         if isinstance(noise, str) and noise not in NOISE_MODES:
             raise ValueError(f"noise must be one of {', '.join(NOISE_MODES)} or tensors, not {noise!r}")
@@ -115,10 +118,11 @@ class Synthesis(nn.Module):
         x = self.const.to(self.compute_dtype).expand(w_plus.shape[0], -1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last)
         picture: Tensor | None = None
-        ws, noises = w_plus.unbind(1), [noise] * self.config.n_layers if isinstance(noise, str) else noise
+        ws, noises = w_plus.unbind(1), [noise] * n_layers if isinstance(noise, str) else noise
+        colours = ws[n_layers:] or ws[1::2]
         for k, block in enumerate(self.blocks[:upto]):
             first = max(0, 2 * k - 1)
-            x, rgb = block(x, ws[first : 2 * k + 2], noises[first : 2 * k + 1], shifts.get(k))
+            x, rgb = block(x, [*ws[first : 2 * k + 1], colours[k]], noises[first : 2 * k + 1], shifts.get(k))
             picture = rgb if picture is None else rgb + upfirdn2d(picture, self.fir, up=2, pad=(2, 1))
             yield x, picture
 

@@ -90,6 +90,16 @@ def pick(a: Tensor, b: Tensor, layers: Iterable[int]) -> Tensor:
     return out
 
 
+def keep_colours(moved: Tensor, w_plus: Tensor) -> Tensor:
+    """Codes whose convolutions take those of moved, and whose toRGB layers those of w_plus.
+
+    Args:
+        moved, w_plus: [N, L, D], as Synthesis numbers them: toRGB has those of odd numbers.
+    Returns: [N, L + L / 2, D], which Synthesis takes, too.
+    """
+    return torch.cat([moved, w_plus[:, 1::2]], dim=1)
+
+
 def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
     """From a (t = 0) to b (t = 1) at an even pace along the great circle, the way to walk among normal z.
 

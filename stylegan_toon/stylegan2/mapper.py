@@ -26,7 +26,8 @@ class Config:
     """layers: L of w_plus; groups: those with a network, the others are left alone.
 
     norm: what codes are divided by, the root mean square over their features, or over the layers of their
-    group, as StyleCLIP's published mappers were trained.
+    group, as StyleCLIP's published mappers were trained. colours: whether toRGB layers take the step, too, as
+    theirs do; else convolutions alone.
     """
 
     layers: int
@@ -36,6 +37,7 @@ class Config:
     lr_mul: float = 0.01
     step: float = 0.1
     norm: str = "features"
+    colours: bool = True
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS or not self.groups or not {*self.groups} <= {*GROUPS}:

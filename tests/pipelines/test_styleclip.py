@@ -107,7 +107,7 @@ def test_a_text_becomes_an_edit_that_edit_applies_as_well(toon, tmp_path, networ
     strips = cells(tmp_path / f"out/{STEM}.png")
     before = codes(networks[0], 1, 2)
     for k, g in enumerate(networks):
-        edited, after = apply_edit(g, before, edit, 1, [0, 1, 2, 3, 6])
+        edited, after = apply_edit(g, before, edit, edit.strength, [0, 1, 2, 3, 6])
         assert near(strips[:, 2 * k], levels(pictures(g, before)))
         assert near(strips[:, 2 * k + 1], levels(pictures(edited, after)), 3)  # the file is in float16
         assert np.abs(strips[:, 2 * k + 1].astype(float) - strips[:, 2 * k]).mean() > 0.1
@@ -248,7 +248,8 @@ def test_a_strength_is_chosen_at_which_most_faces_stay_the_person():
 
     assert median(edit.strength) > 0.7 > median(edit.strength + 0.25)
     near = replace(sad, tensors={name: step / 10 for name, step in sad.tensors.items()})
-    assert student.strength(near, None) == 1
+    assert student.strength(near, None) == 2
+    assert Student(family, Order("a face with red hair", "direction", steps=1)).strength(near, None) == 1
 
 
 def test_it_learns_from_codes_that_are_given(toon, tmp_path):

@@ -7,9 +7,10 @@ import torch
 from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.errors import ModelError
 from stylegan_toon.stylegan2 import config as network
-from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit, save_edit
+from stylegan_toon.stylegan2.edits import Edit, affines, apply_edit, load_edit, save_edit
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import keep_colours
 from stylegan_toon.stylegan2.mapper import Config, Mapper, start_small
 from tests.stylegan2.reference import linear, lrelu
 
@@ -83,6 +84,38 @@ def test_its_file_is_an_edit_with_strength_and_locks(g, tmp_path):
     assert torch.equal(apply_edit(g, w_plus, edit, 0)[1], w_plus)
 
 
+def test_colours_that_stay_are_those_of_the_convolutions_edited_alone(g, tmp_path):
+    """Against the same step as an edit of the convolutions' styles, which changes biases and no codes."""
+    made, parent = mapper(colours=False, step=1.0), generator_checkpoint(g)
+    save_edit(tmp_path / "sad.mapper.safetensors", Edit("sad", "mapper", {}, 1.0, {}, made), parent)
+    edit = load_edit(tmp_path / "sad.mapper.safetensors")
+    assert not edit.mapper.config.colours and not edit.moves_codes
+    w_plus = torch.randn(1, 10, 8)
+    step = edit.mapper(w_plus)
+    offsets = {
+        f"s.{name}": (affine(step[:, layer]) - affine(torch.zeros(1, 8)))[0]
+        for name, (layer, affine) in affines(g).items()
+        if not name.endswith("to_rgb")
+    }
+    same, moved = apply_edit(g, w_plus, edit, 0.8, range(7))
+    by_styles, codes = apply_edit(g, w_plus, Edit("sad", "hand", offsets), 0.8, range(7))
+    wanted = by_styles.synthesis(codes, "none")[-1]
+    assert same is g and moved.shape == (1, 15, 8)
+    torch.testing.assert_close(g.synthesis(moved, "none")[-1], wanted, atol=1e-5, rtol=1e-5)
+    with_colours = g.synthesis(moved[:, :10], "none")[-1]
+    assert float((with_colours - wanted).abs().max()) > 0.01
+
+
+def test_codes_of_their_own_for_colours_may_be_the_same(g):
+    w_plus = torch.randn(2, 10, 8)
+    for a, b in zip(
+        g.synthesis(w_plus, "none"), g.synthesis(keep_colours(w_plus, w_plus), "none"), strict=True
+    ):
+        assert torch.equal(a, b)
+    with pytest.raises(ValueError, match=r"expected w_plus \[N, 10, 8\], got \[2, 14, 8\]"):
+        g.synthesis(torch.zeros(2, 14, 8), "none")
+
+
 def test_one_for_another_layer_count_is_refused_in_a_line(tmp_path):
     big = Generator(network.Config(128, (4,) * 6, 8, 8, 2))
     edit = Edit("sad", "mapper", {}, mapper=mapper())
@@ -93,7 +126,8 @@ def test_one_for_another_layer_count_is_refused_in_a_line(tmp_path):
 @pytest.mark.parametrize(
     "wrong",
     [{"layers": 10**9}, {"layers": 0}, {"w_dim": 10**9}, {"w_dim": 7}, {"depth": 99}, {"depth": 3},
-     {"groups": []}, {"groups": ["hair"]}, {"norm": "x" * 99}, {"surprise": 1}, {"layers": "10"}],
+     {"groups": []}, {"groups": ["hair"]}, {"norm": "x" * 99}, {"colours": "no"}, {"surprise": 1},
+     {"layers": "10"}],
 )  # fmt: skip
 def test_a_file_with_a_configuration_that_lies_is_refused(g, tmp_path, wrong):
     path = tmp_path / "x.mapper.safetensors"
