@@ -1,7 +1,7 @@
 """Editing by text measured: what judges that no edit was trained on say of it, as JSON.
 
     python benchmarks/text_edits.py [--word sad --word angry --word happy] [--engine mapper ...]
-        [--seeds 0-199] [--style storybook --style avatar] [--ready] [--steps N] [--clip NAME|FILE]
+        [--seeds 0-199] [--style storybook --style avatar] [--ready] [--steps N] [--groups LIST] [--clip NAME|FILE]
     python benchmarks/text_edits.py --table RESULT.json ...     # the table of docs/text.md
 
 Every engine learns "a really WORD face" on the source, against the same sentence with the other moods;
@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0-199")
     parser.add_argument("--optimized", type=int, default=24, help="faces for optimize")
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--groups", default="all")
+    parser.add_argument("--groups", help="default: as styleclip chooses them")
     parser.add_argument("--neutral", action="append", default=[])
     parser.add_argument("--clip")
     parser.add_argument("--run", type=Path, help="where mappers' runs go; a run there is gone on with")
@@ -248,7 +248,7 @@ def main() -> None:
         "seeds": given.seeds,
         "neutral": given.neutral or "others",
     }
-    report |= {"threads": torch.get_num_threads(), "groups": given.groups, "measured": []}
+    report |= {"threads": torch.get_num_threads(), "groups": given.groups or "default", "measured": []}
     with tempfile.TemporaryDirectory() as folder:
         for word in given.word or ["sad", "angry", "happy"]:
             for engine in engines:
