@@ -1,7 +1,8 @@
 """Editing by text measured: what judges that no edit was trained on say of it, as JSON.
 
     python benchmarks/text_edits.py [--word sad --word angry --word happy] [--engine mapper ...]
-        [--seeds 0-199] [--style storybook --style avatar] [--ready] [--steps N] [--groups LIST] [--clip NAME|FILE]
+        [--seeds 0-199] [--style storybook --style avatar] [--ready] [--steps N] [--groups LIST]
+        [--clip NAME|FILE]
     python benchmarks/text_edits.py --table RESULT.json ...     # the table of docs/text.md
 
 Every engine learns "a really WORD face" on the source, against the same sentence with the other moods;

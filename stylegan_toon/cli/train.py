@@ -46,6 +46,7 @@ class Channels(click.ParamType):
     "--start", metavar="NAME|RUN|FILE", help="Go on from a generator as it is; its shape and size count."
 )
 @click.option("--fade", type=click.IntRange(0), default=6000, show_default=True, help="Pictures (--grow).")
+@click.option("--cuda-graphs", is_flag=True, help="Record steps on a GPU, and play them again.")
 @gan_options(lr=0.0025, ema=5000, ada_images=200_000)
 @run_options(steps=12_500)
 def train(
@@ -59,6 +60,7 @@ def train(
     grow: str | None,
     start: str | None,
     fade: int,
+    cuda_graphs: bool,
     **options: Any,
 ) -> None:
     """Train a face generator on the pictures of DATA: folders, ZIPs and TARs, read in place.
@@ -87,6 +89,7 @@ def train(
     )
     run = make_run(common, out, options)
     folder = train_generator(
-        data, run, method, network, grow, start, options["exclude"], options["mirror"], common.device
-    )
+        data, run, method, network, grow, start, options["exclude"], options["mirror"], common.device,
+        cuda_graphs,
+    )  # fmt: skip
     finish(common, folder)

@@ -6,7 +6,7 @@ Deviation: R1 is taken at the augmented picture that D sees, not through the aug
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,7 +21,6 @@ from stylegan_toon.losses.regularize import path_length_penalty, r1_penalty
 from stylegan_toon.nn.modulated import StyledConv
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator, Synthesis
-from stylegan_toon.stylegan2.latents import mix
 from stylegan_toon.training import ranks
 from stylegan_toon.training.augment import Augment
 from stylegan_toon.training.ema import ema_beta, update_ema
@@ -72,6 +71,7 @@ class Gan(nn.Module):
         self.augment = Augment(config.ada_p, config.ada_target, config.ada_images)
         self.register_buffer("path_mean", torch.zeros([]))
         self.parts = 1
+        self._p: float | None = None  # ADA's, as the step began
         (size, groups), world = self.groups(config.batch).shape, ranks.world()
         if groups % world:
             whole = d.config.group * world
@@ -107,7 +107,8 @@ class Gan(nn.Module):
                     factor = config.noise_lr if name.endswith("noise_strength") else 1.0
                     groups.setdefault(factor, []).append(parameter)
             params = [{"params": p, "lr": config.lr * ratio * factor} for factor, p in groups.items()]
-            out[key] = Adam(params, lr=config.lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=fused)
+            out[key] = Adam(params, lr=config.lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=fused,
+                            capturable=self.path_mean.device.type == "cuda")  # fmt: skip
         return out
 
     def take_parts(self, parts: int) -> bool:
@@ -143,12 +144,23 @@ class Gan(nn.Module):
 
     def draw_w(self, n: int, at: Places = EVERY) -> Tensor:
         """Random w_plus at m places of n [m, L, D], mixed at one crossover with probability config.mixing."""
-        config = self.g.config
-        device = self.g.w_mean.device
-        w = self.g.codes(torch.randn(n, config.z_dim, device=device)[at])
+        return self.codes(self.draw_z(n, at))
+
+    def draw_z(self, n: int, at: Places = EVERY) -> list[Tensor]:
+        """z [m, Z] at m places of n; if codes are mixed also the other z, and the layer where it begins."""
+        config, device = self.g.config, self.g.w_mean.device
+        drawn = [torch.randn(n, config.z_dim, device=device)[at]]
         if self.config.mixing and float(torch.rand([])) < self.config.mixing:
-            crossover = int(torch.randint(1, config.n_layers, []))
-            w = mix(w, self.g.codes(torch.randn(n, config.z_dim, device=device)[at]), crossover)
+            crossover = torch.randint(1, config.n_layers, [])
+            drawn += [torch.randn(n, config.z_dim, device=device)[at], crossover.to(device)]
+        return drawn
+
+    def codes(self, drawn: Sequence[Tensor]) -> Tensor:
+        """w_plus [m, L, D] of what draw_z gave."""
+        w = self.g.codes(drawn[0])
+        if len(drawn) > 1:
+            before = torch.arange(self.g.config.n_layers, device=w.device) < drawn[2]
+            w = torch.where(before[:, None], w, self.g.codes(drawn[1]))
         return w
 
     def draw_noise(self, n: int, at: Places = EVERY) -> str | list[Tensor]:
@@ -161,23 +173,49 @@ class Gan(nn.Module):
     def draw_views(self, n: int, at: Places = EVERY) -> list[Tensor]:
         """What ADA does to n drawn pictures and, of a loss of pairs, to n real ones, at some places."""
         pair = self.config.loss == "relativistic"
-        return [view[at] for _ in range(1 + pair) for view in self.augment.draw(n)]
+        return [view[at] for _ in range(1 + pair) for view in self.augment.draw(n, self._p)]
+
+    def draw_sight(self, n: int, at: Places = EVERY) -> list[Tensor]:
+        """What ADA does to n real pictures before D learns from them, and to n made ones, at some places."""
+        self._p = float(self.augment.p)  # once a step, at its beginning, when a GPU has nothing left to do
+        return [view[at] for _ in range(2) for view in self.augment.draw(n, self._p)]
+
+    def seen(self, pictures: Sequence[Tensor], views: Sequence[Tensor]) -> list[Tensor]:
+        """Real pictures, or those and made ones, as D sees them; views: what draw_sight gave. No graph."""
+        half = len(views) // 2
+        with torch.no_grad():
+            parts = zip(pictures, (views[:half], views[half:]), strict=False)
+            return [self.augment(x, its_views) for x, its_views in parts]
 
     def step_d(self, real: Tensor, fake: Tensor, opt: Optimizer, i: int) -> dict[str, Tensor]:
         """One discriminator step, its R1 step every r1_every steps, and ADA's count."""
-        fade, paired = self.fade(i), self.config.loss == "relativistic"
-        for group in opt.param_groups:
-            for parameter in group["params"]:
-                parameter.requires_grad_(True)
-        n = len(real) * ranks.world()
-        mine, share = self.mine(n), len(real) / n
-        with torch.no_grad():
-            seen_real, seen_fake = (
-                self.augment(x, [view[mine] for view in self.augment.draw(n)]) for x in (real, fake)
-            )
+        fade, n = self.fade(i), len(real) * ranks.world()
+        pictures = self.seen((real, fake), self.draw_sight(n, self.mine(n)))
+        out = self.learn_d(pictures[0], pictures[1], opt, fade)
+        self.count(out, n, i)
+        if self.penalised(i):
+            out |= self.step_penalty(pictures, fade, opt)
+        return out
+
+    def penalised(self, i: int) -> bool:
+        """Whether step i has an R1 step."""
+        return bool(self.config.r1_weight) and i % self.config.r1_every == 0
+
+    def count(self, figures: dict[str, Tensor], n: int, i: int) -> None:
+        """Tell ADA what learn_d returned of n pictures; "d/sign" becomes a mean, and "ada/p" is added."""
+        self.augment.update(figures["d/sign"], n, i)
+        figures["d/sign"] = figures["d/sign"] / n
+        figures["ada/p"] = self.augment.p.clone()
+
+    def learn_d(self, seen_real: Tensor, seen_fake: Tensor, opt: Optimizer, fade: float) -> dict[str, Tensor]:
+        """One discriminator step on pictures as seen gave them; "d/sign" is a sum over them."""
+        paired = self.config.loss == "relativistic"
+        self._let_d_learn(opt)
+        n = len(seen_real) * ranks.world()
+        share = len(seen_real) / n
         opt.zero_grad()
         parts = []
-        for at in self.places(len(real)):
+        for at in self.places(len(seen_real)):
             scores = self.d(seen_real[at], fade), self.d(seen_fake[at], fade)
             loss = (relativistic_d if paired else logistic_d)(*scores) * (len(scores[0]) / n)
             loss.backward()
@@ -194,30 +232,33 @@ class Gan(nn.Module):
         }
         out = ranks.share(opt, figures)
         opt.step()
-        self.augment.update(out["d/sign"], n, i)
-        out["d/sign"] = out["d/sign"] / n
-        out["ada/p"] = self.augment.p.clone()
-        if self.config.r1_weight and i % self.config.r1_every == 0:
-            seen = {"d/r1": seen_real, "d/r2": seen_fake} if paired else {"d/r1": seen_real}
-            out |= self.step_penalty(seen, fade, opt)
         self.d.requires_grad_(False)
         return {name: value.detach() for name, value in out.items()}
 
-    def step_penalty(self, seen: Mapping[str, Tensor], fade: float, opt: Optimizer) -> dict[str, Tensor]:
-        """One step on R1 of pictures, or the sum of R1 and R2 of two kinds of them; returns each."""
+    def _let_d_learn(self, opt: Optimizer) -> None:
+        for group in opt.param_groups:
+            for parameter in group["params"]:
+                parameter.requires_grad_(True)
+
+    def step_penalty(self, pictures: Sequence[Tensor], fade: float, opt: Optimizer) -> dict[str, Tensor]:
+        """One step on R1 of real pictures as seen, and with a loss of pairs on R2 of made ones."""
+        self._let_d_learn(opt)
         opt.zero_grad()
+        kinds = 2 if self.config.loss == "relativistic" else 1
+        seen = dict(zip(("d/r1", "d/r2")[:kinds], pictures, strict=False))
         penalties: dict[str, Tensor] = {}
         with _in_float32(self.d):
             for name, batch in seen.items():
                 penalties[name] = batch.new_zeros([])
                 for at in self.places(len(batch)):
-                    pictures = batch[at].detach().requires_grad_()
-                    share = len(pictures) / (len(batch) * ranks.world())
-                    part = r1_penalty(self.d(pictures, fade), pictures) * share
+                    shown = batch[at].detach().requires_grad_()
+                    share = len(shown) / (len(batch) * ranks.world())
+                    part = r1_penalty(self.d(shown, fade), shown) * share
                     (part * self.config.r1_weight * self.config.r1_every).backward()
                     penalties[name] = penalties[name] + part.detach()
         penalties = ranks.share(opt, penalties)
         opt.step()
+        self.d.requires_grad_(False)
         return penalties
 
     def loss_g(self, fake: Tensor, real: Tensor, i: int, views: Sequence[Tensor]) -> Tensor:
@@ -266,12 +307,23 @@ class Gan(nn.Module):
         """The path length step, every path_every steps, on half a batch; nothing otherwise."""
         if not self.config.path_weight or i % self.config.path_every:
             return {}
+        return self.learn_path(*self.draw_path(), opt)
+
+    def draw_path(self) -> tuple[list[Tensor], str | list[Tensor], Tensor]:
+        """What a path length step takes: as draw_z and draw_noise, and y [m, 3, R, R] from N(0, 1)."""
         n, size = max(1, self.config.batch // 2), self.g.config.resolution
-        mean, decay, at = self.path_mean, 0.01, ranks.part(n)
+        at = ranks.part(n)
+        drawn, noise = self.draw_z(n, at), self.draw_noise(n, at)
+        y = torch.empty(n, 3, size, size, device=drawn[0].device).to(memory_format=torch.channels_last)
+        return drawn, noise, torch.randn_like(y)[at]  # in the order in which the pictures lie in memory
+
+    def learn_path(
+        self, drawn: Sequence[Tensor], noise: str | Sequence[Tensor], y: Tensor, opt: Optimizer
+    ) -> dict[str, Tensor]:
+        """A path length step on what draw_path gave."""
+        n, mean, decay = max(1, self.config.batch // 2), self.path_mean, 0.01
         with _in_float32(self.g.synthesis):
-            w_plus, noise = self.draw_w(n, at), self.draw_noise(n, at)
-            y = torch.empty(n, 3, size, size, device=w_plus.device).to(memory_format=torch.channels_last)
-            y = torch.randn_like(y)[at]  # in the order in which the pictures lie in memory
+            w_plus = self.codes(drawn)
             if self.parts * ranks.world() > 1:  # the mean length counts in every part, and is known after all
                 lengths = ranks.total(self._path(w_plus, noise, y, n, mean, 1.0, None)[1])
                 mean, decay = torch.lerp(mean, lengths, decay), 0.0
@@ -279,7 +331,7 @@ class Gan(nn.Module):
             penalty, new_mean = self._path(w_plus, noise, y, n, mean, decay, opt)
         mean = new_mean if decay else mean
         self.path_mean.copy_(mean)
-        return {"g/path": penalty, "g/path_mean": mean}
+        return {"g/path": penalty, "g/path_mean": self.path_mean.clone()}
 
     def _path(
         self,

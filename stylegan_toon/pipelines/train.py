@@ -18,6 +18,7 @@ from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.grow import grow_discriminator, grow_generator
 from stylegan_toon.training import ranks
+from stylegan_toon.training.graphs import Player
 from stylegan_toon.training.loop import Run, train
 
 
@@ -31,6 +32,7 @@ def train_generator(
     exclude: Sequence[str] = (),
     mirror: bool = True,
     device: str = "auto",
+    graphs: bool = False,
 ) -> Path:
     """Train on the pictures of data (folders, ZIPs) and return the run folder.
 
@@ -40,9 +42,12 @@ def train_generator(
         grow: a run folder or generator file of half the resolution to go on from.
         start: one of the same resolution, whose shape counts instead of network; optimisers start anew.
         exclude: as in data.load_pictures.
+        graphs: record the phases of a step as CUDA graphs.
     Raises: InputError, UsageError, ModelError, and those of training.loop.train.
     """
     where = choose_device(device)
+    if graphs and where.type != "cuda":
+        raise UsageError(f"--cuda-graphs needs a GPU of NVIDIA's, and this is {where.type}; leave it out")
     torch.manual_seed(run.seed)
     seen = 0
     if start:
@@ -62,7 +67,7 @@ def train_generator(
     else:
         g, d, g_ema = Generator(network), Discriminator(network), None
     method = fitted(method, g, where, scratch=not (start or grow))
-    module = Scratch(method, g, d, g_ema).to(where)
+    module = Scratch(method, g, d, g_ema, Player() if graphs else None).to(where)
     pictures = load_pictures(data, network.resolution, exclude)
     sampler = Sampler(pictures, method.batch, run.seed, mirror)
     train(

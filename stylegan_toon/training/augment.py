@@ -28,9 +28,12 @@ class Augment(nn.Module):
         self.register_buffer("p", torch.tensor(float(p)))
         self.register_buffer("signs", torch.zeros(2))  # sum of signs, how many
 
-    def draw(self, n: int) -> list[Tensor]:
-        """What happens to n pictures: warps [n, 3, 3] and colour maps [n, 4, 4]; nothing at p = 0."""
-        p = float(self.p)
+    def draw(self, n: int, p: float | None = None) -> list[Tensor]:
+        """What happens to n pictures: warps [n, 3, 3] and colour maps [n, 4, 4]; nothing at p = 0.
+
+        p: where it is known, the p that counts; None reads it, which waits for a GPU.
+        """
+        p = float(self.p) if p is None else p
         return [make(n, p).to(self.p.device) for make in (warp_matrices, colour_matrices)] if p else []
 
     def forward(self, x: Tensor, drawn: Sequence[Tensor] | None = None) -> Tensor:

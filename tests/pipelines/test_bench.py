@@ -153,6 +153,16 @@ def test_the_phases_are_a_step_of_training(step):
         assert all(a.equal(b) for a, b in pairs)
 
 
+def test_the_kinds_of_steps_make_up_all_steps():
+    shares = train.SHARES | train.STEPS
+    for kinds in (("first", "rest"), train.KINDS):
+        assert sum(shares[name] for name in kinds) == 1
+    steps = train.playing(16, 2, CPU, 0)
+    found = {name: {key.partition("/")[2] for key in call()} for name, call in steps.items()}
+    assert ["r1" in found[name] for name in train.KINDS] == [True, False, False]
+    assert ["path" in found[name] for name in train.KINDS] == [True, True, False]
+
+
 def test_the_line_through_given_times():
     assert toonify.line({1: 2.5, 2: 3.0, 4: 4.0, 8: 6.0}) == pytest.approx((0.5, 2.0))
     assert toonify.line({1: 1.0, 2: 1.0, 3: 4.0}) == pytest.approx((1.5, -1.0))

@@ -18,6 +18,8 @@ from stylegan_toon.losses.regularize import path_length_penalty, r1_penalty
 from stylegan_toon.methods.freezesg import Config as FreezeConfig
 from stylegan_toon.methods.freezesg import FreezeSG
 from stylegan_toon.methods.gan import Gan, GanConfig, Places, cut_noise
+from stylegan_toon.methods.scratch import Scratch
+from stylegan_toon.nn.graphs import WARM
 from stylegan_toon.pipelines.bench.generator import power_of_two, random_generator
 from stylegan_toon.pipelines.bench.peers import Peer, open_peer, open_peers
 from stylegan_toon.pipelines.bench.timing import (
@@ -35,12 +37,18 @@ from stylegan_toon.pipelines.bench.timing import (
 from stylegan_toon.stylegan2.config import Config, channels_for
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.files import build_discriminator, build_generator, discriminator_checkpoint
+from stylegan_toon.training.graphs import Player
 
 RESOLUTION, BATCH = 64, 8
 FREEZESG = "ours, FreezeSG"
 CONFIG = GanConfig(mixing=0.0)  # a second pass through the mapping, 9 times in 10, would blur the figures
 SHARES = {"d": 1.0, "r1": 1 / CONFIG.r1_every, "g": 1.0, "path": 1 / CONFIG.path_every, "ema": 1.0}
+GRAPHS = "ours, CUDA graphs"
 STEPS = {"first": 1 / CONFIG.r1_every, "rest": 1 - 1 / CONFIG.r1_every}  # whole steps, with R1 and without
+# and those of GRAPHS, each with the number of a step that is such
+KINDS = {"r1 and path": 0, "with path": CONFIG.path_every, "plain": 1}
+STEPS |= {"r1 and path": 1 / CONFIG.r1_every, "with path": 1 / CONFIG.path_every - 1 / CONFIG.r1_every,
+          "plain": 1 - 1 / CONFIG.path_every}  # fmt: skip
 Phases = Mapping[str, Callable[[], object]]
 
 
@@ -56,7 +64,8 @@ def bench(
     """Time D, R1, G, path length (on half a batch) and EMA, in float32, random weights of the paper's widths.
 
     Ours are the steps that train takes; FREEZESG is a step of finetune with half of the resolutions frozen,
-    timed as a whole. A peer's networks are trained by the same losses and torch's Adam.
+    timed as a whole, as is on a GPU GRAPHS, a step that is recorded and played. A peer's networks are trained
+    by the same losses and torch's Adam.
     Returns: JSON values: the conditions, and under "results" a row for ours, FREEZESG and each peer.
     Raises: UsageError (slopes, too), MissingPartError (device, peer).
     """
@@ -71,7 +80,10 @@ def bench(
     for peer in (None, *them):
         name = OURS if peer is None else peer.name
         phases[name], scores[name] = _phases(peer, resolution, batch, where, seed)
-    phases = {OURS: phases[OURS], FREEZESG: finetuning(resolution, batch, where, seed), **phases}
+    own = {OURS: phases[OURS], FREEZESG: finetuning(resolution, batch, where, seed)}
+    if where.type == "cuda":
+        own[GRAPHS] = playing(resolution, batch, where, seed)
+    phases = own | phases
     calls = {f"{name} {phase}": call for name in phases for phase, call in phases[name].items()}
     times = take_turns(calls, rounds, where)
     whole = {name: step_times({phase: times[f"{name} {phase}"] for phase in phases[name]}) for name in phases}
@@ -128,6 +140,8 @@ def stepping(name: str, path: str, resolution: int, batch: int, device: str) -> 
     keep_buffers()
     if name == FREEZESG:
         return finetuning(resolution, batch, where, 0)["first"]
+    if name == GRAPHS:
+        return playing(resolution, batch, where, 0)["r1 and path"]
     peer = open_peer(f"{name}={path}", where) if path else None
     phases, _ = _phases(peer, resolution, batch, where, 0)
     return lambda: [phase() for phase in phases.values()]
@@ -163,9 +177,7 @@ def own_phases(gan: Gan, real: Tensor) -> Phases:
         gan.step_d(real, fake, opt["d"], 1)
 
     def step_r1() -> None:
-        gan.d.requires_grad_(True)
-        gan.step_penalty({"d/r1": real}, 1.0, opt["d"])
-        gan.d.requires_grad_(False)
+        gan.step_penalty((real,), 1.0, opt["d"])
 
     def step_g() -> None:
         w_plus, noise = gan.draw_w(n), gan.draw_noise(n)
@@ -189,6 +201,19 @@ def finetuning(resolution: int, batch: int, device: torch.device, seed: int) -> 
     real, opt = torch.rand(batch, 3, resolution, resolution, device=device) * 2 - 1, method.optimizers()
     step = partial(method.step, {"cartoon": real.to(memory_format=torch.channels_last)}, opt)
     return {"first": partial(step, 0), "rest": partial(step, 1)}
+
+
+def playing(resolution: int, batch: int, device: torch.device, seed: int) -> Phases:
+    """Steps of training of each of KINDS, recorded as CUDA graphs; on a CPU they are called."""
+    g = build_generator(random_generator(resolution, seed), trainable=True)
+    config = GanConfig(batch=batch, mixing=CONFIG.mixing)
+    player = Player() if device.type == "cuda" else None
+    method = Scratch(config, g, Discriminator(g.config), player=player).to(device)
+    real, opt = torch.rand(batch, 3, resolution, resolution, device=device) * 2 - 1, method.optimizers()
+    step = partial(method.step, {"photo": real.to(memory_format=torch.channels_last)}, opt)
+    for i in [*KINDS.values()] * (WARM + 1 if player else 0):
+        step(i)
+    return {name: partial(step, i) for name, i in KINDS.items()}
 
 
 def _theirs(
