@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from stylegan_toon.cli.common import Common, toon_command
+from stylegan_toon.errors import UsageError
 
 BENCHES = ("generator", "train", "ops", "toonify")  # each is a module of pipelines, bench_NAME
 
@@ -39,12 +40,20 @@ BENCHES = ("generator", "train", "ops", "toonify")  # each is a module of pipeli
     "--slopes", is_flag=True,
     help="Also how time grows: of generator with batch and resolution, of toonify with the faces in a photo.",
 )  # fmt: skip
-def bench(common: Common, what: str, **options: Any) -> None:
+@click.option(
+    "--compile", "compiled", is_flag=True,
+    help="Of generator: also as torch.compile makes it, which takes minutes.",
+)  # fmt: skip
+def bench(common: Common, what: str, compiled: bool, **options: Any) -> None:
     """Measure speed and memory, and print a table.
 
     generator draws; train takes the steps of training, phase by phase; ops are the two operators under both;
     toonify is a photo of one face, stage by stage, and several.
     """
+    if compiled:
+        if what != "generator":
+            raise UsageError(f"bench {what} compiles nothing; --compile goes with generator")
+        options["compiled"] = True
     module = import_module(f"stylegan_toon.pipelines.bench.{what}")  # torch loads here, not for --help
     report = module.bench(device=common.device, seed=common.seed, **options)
     for line in module.as_text(report):

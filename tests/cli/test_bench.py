@@ -95,6 +95,32 @@ def test_how_time_grows(here, monkeypatch):
     assert list(faces) == ["1", "4"] and faces["4"] > faces["1"]
 
 
+@pytest.mark.slow
+def test_compiled_it_draws_the_same_and_without_a_compiler_a_line_says_so(here, monkeypatch):
+    given = (
+        "bench",
+        "generator",
+        "--resolution",
+        "8",
+        "--rounds",
+        "1",
+        "--device",
+        "cpu",
+        "--compile",
+        "--json",
+    )
+    done = here(*given)
+    assert done.returncode == 0, done.stderr
+    plain, compiled = json.loads(done.stdout)["results"][:: len(json.loads(done.stdout)["results"]) - 1]
+    assert (plain["who"], compiled["who"]) == ("ours", "ours, torch.compile")
+    assert compiled["difference"] < 1e-4 and compiled["faster_than_ours"]["time"] > 0
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")
+    done = here(*given)
+    assert done.returncode == 5 and done.stderr.count("\n") == 1, done.stderr
+    assert "torch.compile does not work here" in done.stderr
+
+
 def test_a_curve_of_known_shape():
     times = {n: timing.Times([0.002 * n + 0.001] * 3) for n in (1, 2, 4)}
     assert timing.growth(times)["ms_each"] == pytest.approx(2) and timing.growth(times)[
@@ -115,6 +141,7 @@ def test_a_curve_of_known_shape():
         (("ops", "--peer", "rosinality=nowhere"), 2, "no checkout of rosinality"),
         (("toonify", "--peer", "stylegan3=."), 2, "bench toonify runs no peer"),
         (("ops", "--slopes"), 2, "bench ops fits no slopes"),
+        (("toonify", "--compile"), 2, "bench toonify compiles nothing"),
         (("train", "--slopes"), 2, "bench train fits no slopes"),
         (("toonify", "--resolution", "8"), 2, "give another --seed or a larger --resolution"),
         (("generator", "--peer", "stylegan3"), 2, "give rosinality=PATH or stylegan3=PATH"),

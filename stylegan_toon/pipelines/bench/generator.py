@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylegan_toon.checkpoint.format import Checkpoint
 from stylegan_toon.device import choose_device, training_dtype
-from stylegan_toon.errors import UsageError
+from stylegan_toon.errors import MissingPartError, UsageError
 from stylegan_toon.nn.graphs import captured
 from stylegan_toon.pipelines.bench.peers import Peer, open_peer, open_peers
 from stylegan_toon.pipelines.bench.timing import (
@@ -33,7 +33,7 @@ from stylegan_toon.stylegan2.files import build_generator, generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
 
 RESOLUTION, BATCH = 256, 1
-HALF, GRAPH = f"{OURS}, bfloat16", ", CUDA graph"
+HALF, GRAPH, COMPILED = f"{OURS}, bfloat16", ", CUDA graph", f"{OURS}, torch.compile"
 BUFFERS = ("w_mean", "noise_const")
 STRENGTH = 0.1  # of the noise, which a fresh generator would not use
 
@@ -46,15 +46,17 @@ def bench(
     rounds: int = 5,
     seed: int = 0,
     slopes: bool = False,
+    compiled: bool = False,
 ) -> dict[str, Any]:
     """Time z [N, Z] to pictures [N, 3, R, R] with constant noise and random weights, the paper's widths.
 
     Args:
         peers: NAME=PATH, as peers.
         slopes: also ours at 1, 2 and 4 times the batch, and at a quarter and half of the resolution.
+        compiled: also ours as torch.compile makes it, which takes a minute or more, and a C++ compiler.
     Returns: JSON values: the conditions, and under "results" a row for ours, in float32 and where the
         hardware has it in bfloat16, each also as a CUDA graph on a GPU, and a row for each peer; "slopes".
-    Raises: UsageError, MissingPartError (device, peer).
+    Raises: UsageError, MissingPartError (device, peer, compiler).
     """
     where = choose_device(device)
     resolution, batch = power_of_two(resolution or RESOLUTION), batch or BATCH
@@ -63,7 +65,7 @@ def bench(
     checkpoint = random_generator(resolution, seed)
     draws = {OURS: drawer(checkpoint, None, where)}
     z = _codes(batch, checkpoint, seed).to(where)
-    for name in own_ways(where):
+    for name in [*own_ways(where), *([COMPILED] if compiled else [])]:
         draws[name] = drawer(checkpoint, None, where, name, z)
     draws |= {peer.name: drawer(checkpoint, peer, where) for peer in them}
     pictures = {name: draw(z).float() for name, draw in draws.items()}
@@ -187,12 +189,15 @@ def drawer(
 ) -> Callable[[Tensor], Tensor]:
     """z [N, Z] -> pictures [N, 3, R, R] with constant noise, by a peer or, of None, ours.
 
-    way: OURS or one of own_ways; z: codes of the shape that a graph is recorded for.
+    way: OURS, one of own_ways, or COMPILED; z: codes of the shape that a graph is recorded for.
+    Raises: MissingPartError where nothing can be compiled.
     """
     if peer is None:
         g = build_generator(checkpoint).to(device)
         if way.startswith(HALF):
             g.synthesis.compute_dtype = torch.bfloat16
+        if way == COMPILED and z is not None:
+            return _compiled(g, z)
         draw = torch.inference_mode()(lambda z: g(z, noise="const"))
         if not way.endswith(GRAPH) or z is None:
             return draw
@@ -200,6 +205,16 @@ def drawer(
             return torch.inference_mode()(captured(draw, z))
     net = peer.generator(checkpoint).eval().requires_grad_(False)
     return torch.inference_mode()(lambda z: peer.pictures(net, peer.codes(net, z), "const"))
+
+
+def _compiled(g: Generator, z: Tensor) -> Callable[[Tensor], Tensor]:
+    draw: Callable[[Tensor], Tensor] = torch.no_grad()(torch.compile(lambda z: g(z, noise="const")))
+    try:
+        draw(z)
+    except Exception as error:  # of a compiler, in one of many classes
+        why = str(error).strip().splitlines()[0][:80] if str(error).strip() else type(error).__name__
+        raise MissingPartError(f"torch.compile does not work here ({why}); leave --compile out") from None
+    return draw
 
 
 def _codes(batch: int, checkpoint: Checkpoint, seed: int) -> Tensor:
