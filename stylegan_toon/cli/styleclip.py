@@ -65,7 +65,7 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.option(
     "--identity-weight",
     type=click.FloatRange(0),
-    help="Default: 0.5, or 0.8 to learn an expression with mapper or direction.",
+    help="Default: 0.5, or 1 to learn an expression with mapper or direction.",
 )
 @click.option(
     "--step-weight", type=click.FloatRange(0), default=0.1, show_default=True, help="Of the step's square."

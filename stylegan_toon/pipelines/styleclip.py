@@ -43,7 +43,7 @@ LAYERS = "coarse,medium"  # of an expression: what is finer is colour and textur
 SAME = 0.74  # the mean cosine of two photos of one person, by MobileFace (docs/metrics.md)
 FINE, LEAST = 20, 0.3  # steps of a strength, and the smallest one that is chosen
 MOST = 2.0  # the largest one, of an expression; of other texts it is 1
-IDENTITY = 0.8  # the weight of an expression that a strength is chosen for; else that of Weights
+IDENTITY = 1.0  # the weight of an expression that a strength is chosen for; else that of Weights
 STYLE = "storybook"  # also drawn with, where no style is named and the source is its own
 ROWS = 16  # faces in the grid
 
