@@ -31,6 +31,7 @@ from stylegan_toon.pipelines.moods import mood_of, opposites
 from stylegan_toon.stylegan2.adapters import weights_digest
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.edits import MAPPER_SUFFIX, SUFFIX, Edit, apply_edit, load_edit, save_edit
+from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latent_files import SUFFIX as LATENT
 from stylegan_toon.stylegan2.latent_files import save_latents
 from stylegan_toon.stylegan2.latents import GROUPS, parse_layers
@@ -40,7 +41,8 @@ ENGINES = ("mapper", "optimize", "direction")
 STEPS = {"mapper": (350, 2000), "optimize": (60, 200), "direction": (40, 100)}  # on a CPU, on a GPU
 BATCH = 8
 LAYERS = "coarse,medium"  # of an expression: what is finer is colour and texture
-SAME = 0.74  # the mean cosine of two photos of one person, by MobileFace (docs/metrics.md)
+SAME = 0.63  # by MobileFace two photos of one person have a mean cosine of 0.74, sd 0.11 (docs/metrics.md)
+FIRST = 0.97  # of faces that must still be found first among all
 FINE, LEAST = 20, 0.3  # steps of a strength, and the smallest one that is chosen
 MOST = 2.0  # the largest one, of an expression; of other texts it is 1
 IDENTITY = 1.0  # the weight of an expression that a strength is chosen for; else that of Weights
@@ -104,7 +106,7 @@ class Student:
         self.clip: Clip = open_clip(order.clip, device, family.report)
         here = irse.NAME if pretrained_file(irse.FILE) else "mobileface"
         self.identity = order.identity or here
-        embed = choose_identity(self.identity, device=device)
+        self._embed = embed = choose_identity(self.identity, device=device)
         given = opposites(order.text, self.clip) if order.neutral is None else order.neutral
         self.neutral = tuple(text for text in given if text)
         weight = IDENTITY if self.expression and order.engine != "optimize" else Weights.identity
@@ -149,7 +151,7 @@ class Student:
         return self.family.mapped(z.to(g.w_mean), self.psi)
 
     def strength(self, edit: Edit, known: Tensor | None) -> float:
-        """The largest strength at which half of 64 faces stay nearer than two photos of one person.
+        """The largest strength at which faces are still told from others: see _same, of 64 faces.
 
         Up to 1, or MOST of an expression, which a heavy identity loss holds back. 1 where identity is not
         MobileFace's, whose cosines SAME is of. Report is told of another than 1.
@@ -157,29 +159,36 @@ class Student:
         if self.identity != "mobileface":
             return 1.0
         most = MOST if self.expression else 1.0
-        faces = []
-        for i in range(8):
-            w_plus = self.batch(self.steps + i, known)
-            with torch.no_grad():
-                faces.append((w_plus, self.family.source.synthesis(w_plus, "none")[-1]))
-        if self._likeness(edit, faces, most) >= SAME:
+        codes = torch.cat([self.batch(self.steps + i, known) for i in range(8)])
+        before = self._embedded(self.family.source, codes)
+        if self._same(edit, codes, before, most):
             return most
         low, high = round(LEAST * FINE), round(most * FINE)
         while high - low > 1:  # faces are taken to be less alike the stronger it is
             middle = (low + high) // 2
-            alike = self._likeness(edit, faces, middle / FINE) >= SAME
-            low, high = (middle, high) if alike else (low, middle)
+            low, high = (middle, high) if self._same(edit, codes, before, middle / FINE) else (low, middle)
         self.family.report(f"strength {low / FINE}: at more most faces would be somebody else's (--strength)")
         return low / FINE
 
-    def _likeness(self, edit: Edit, faces: Sequence[tuple[Tensor, Tensor]], strength: float) -> float:
-        """The median cosine of identities before and after, of faces' codes and pictures."""
-        found = []
-        for w_plus, before in faces:
-            drawn_by, moved = apply_edit(self.family.source, w_plus, edit, strength)
-            with torch.no_grad():
-                found.append(self.goal.identity(before, drawn_by.synthesis(moved, "none")[-1]))
-        return float(torch.cat(found).median())
+    def _same(self, edit: Edit, codes: Tensor, before: Tensor, strength: float) -> bool:
+        """Whether edited faces are the same people, by the embeddings before [N, F].
+
+        Half of them have a cosine of SAME or more with what they were, and FIRST, mirrored, are as near
+        to it as to any.
+        """
+        drawn_by, moved = apply_edit(self.family.source, codes, edit, strength)
+        after, mirrored = (self._embedded(drawn_by, moved, mirror) for mirror in (False, True))
+        if float((after * before).sum(1).median()) < SAME:
+            return False
+        near = mirrored @ before.T
+        first = near.diagonal() >= near.max(1).values - 1e-5  # the same face may be among them twice
+        return float(first.float().mean()) >= FIRST
+
+    def _embedded(self, g: Generator, codes: Tensor, mirror: bool = False) -> Tensor:
+        """[N, F]: the identity embeddings of the faces that g draws."""
+        with torch.no_grad():
+            drawn = (g.synthesis(part, "none")[-1] for part in codes.split(BATCH))
+            return torch.cat([self._embed(x.flip(3) if mirror else x) for x in drawn])
 
     def _mapper(self, known: Tensor | None, out: Path, resume: str, trained_on: Sequence[str]) -> Edit:
         order, g = self.order, self.family.source
