@@ -16,7 +16,7 @@ from torch import Tensor
 SECTORS = 8
 LEAST = 1e-4  # of a variance, in a range of 2: below it a sector is flat
 WIDEST = 3.0  # px: wider strokes are painted on a smaller picture, and grow with it
-BAND = 2**18  # pixels that paint() filters at a time
+BAND = 2**16  # pixels filtered at a time: their 8 sectors fit into a processor's cache
 
 
 def kuwahara(pictures: Tensor, radius: float) -> Tensor:
@@ -32,10 +32,18 @@ def kuwahara(pictures: Tensor, radius: float) -> Tensor:
     reach = math.ceil(radius)
     kernels = sectors(radius).to(pictures)
     x = F.pad(pictures, (reach,) * 4, mode="reflect")
-    square = x.square().sum(1, keepdim=True)
     n, _, height, width = pictures.shape
+    rows = max(1, BAND // (n * width))
+    bands = [x[:, :, top : top + rows + 2 * reach] for top in range(0, height, rows)]
+    return torch.cat([_calmest(band, kernels) for band in bands], 2)
+
+
+def _calmest(x: Tensor, kernels: Tensor) -> Tensor:
+    """[N, 3, H - 2 R, W - 2 R] of padded pictures [N, 3, H, W]; kernels: sectors."""
+    square = x.square().sum(1, keepdim=True)
     both = torch.cat([x, square], 1).flatten(0, 1)[:, None]
-    found = F.conv2d(both, kernels[:, None]).reshape(n, 4, SECTORS, height, width)
+    found = F.conv2d(both, kernels[:, None])
+    found = found.reshape(len(x), 4, SECTORS, *found.shape[2:])
     mean = found[:, :3]
     variance = (found[:, 3] - mean.square().sum(1)).clamp(min=0)
     weight = (variance + LEAST).square().square().reciprocal()  # deviation ** -8
@@ -75,13 +83,13 @@ def paint(picture: Image.Image, radius: float, dtype: torch.dtype = torch.float3
     reach = math.ceil(radius)
     if min(picture.size) <= reach:
         return picture.resize(size, Image.Resampling.BICUBIC)
-    levels = np.pad(np.asarray(picture), ((reach, reach), (0, 0), (0, 0)), mode="reflect")
-    rows = max(1, BAND // picture.width)
+    levels = np.pad(np.asarray(picture), ((reach, reach), (reach, reach), (0, 0)), mode="reflect")
+    rows, kernels = max(1, BAND // picture.width), sectors(radius).to(dtype)
     bands = []
     for top in range(0, picture.height, rows):  # each with the rows beside it that its strokes reach
         band = torch.from_numpy(levels[top : top + rows + 2 * reach].transpose(2, 0, 1).copy())[None]
         with torch.inference_mode():
-            drawn = kuwahara(band.to(dtype) / 127.5 - 1, radius)[0, :, reach:-reach]
+            drawn = _calmest(band.to(dtype) / 127.5 - 1, kernels)[0]
             bands.append(((drawn + 1) * 127.5).round().clamp(0, 255).byte())
     painted = Image.fromarray(torch.cat(bands, 1).permute(1, 2, 0).contiguous().numpy())
     return painted.resize(size, Image.Resampling.BICUBIC) if painted.size != size else painted

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MOST = 4  # how many times larger a picture is made at most: the network is applied twice
+ENOUGH = (
+    1.2  # a doubled picture is not doubled again for so little: by eye it is the same, at a fifth of the time
+)
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,14 @@ class Upscaler(nn.Module):
 
 
 def enlarge(network: Upscaler, pictures: Tensor, edge: float) -> Tensor:
-    """Pictures [N, 3, R, R] in [-1, 1] doubled until they have edge pixels, at most to MOST times R.
+    """Pictures [N, 3, R, R] in [-1, 1] doubled where edge is above R, twice above ENOUGH * 2 R.
 
     Returns: the pictures themselves where R is enough, else [N, 3, 2 R, 2 R] or [N, 3, 4 R, 4 R], clamped.
     """
-    most = MOST * pictures.shape[3]
-    while pictures.shape[3] < min(edge, most):
-        with torch.inference_mode():
+    size = pictures.shape[3]
+    with torch.inference_mode():
+        if edge > size:
+            pictures = network(pictures).clamp(-1, 1)
+        if edge > 2 * size * ENOUGH:
             pictures = network(pictures).clamp(-1, 1)
     return pictures
