@@ -203,17 +203,21 @@ def predict_shift(
     """
     if not isinstance(encoder, Encoder) or encoder.shift is None:
         return None
-    shift: Tensor | None = None
-    for _ in range(PASSES):
-        drawn, low = draw_shifted(g, w_plus, shift)
-        more = encoder.shift(photos, drawn, low[0])
-        shift = more if shift is None else shift + more
-    if not fine or encoder.fine is None or shift is None:
+    at = g.config.shift_block
+    steps = [*g.synthesis.run(w_plus, "none")]
+    below = steps[at - 1][1] if at else None  # neither it nor what leads to it sees a shift
+    low, shift = steps[at][0], w_plus.new_zeros([])
+    for i in range(PASSES):
+        if i:
+            steps[at:] = g.synthesis.run(w_plus, "none", known=(at, low, below))
+        more = encoder.shift(photos, steps[-1][1], low)
+        low, shift = low + more.to(low.dtype), shift + more
+    if not fine or encoder.fine is None:
         return shift
     known = [shift]
     for _ in range(PASSES):
-        drawn, (_, *features) = draw_shifted(g, w_plus, fold_shift(known))
-        found = encoder.fine(photos, drawn, features)
+        steps[at:] = g.synthesis.run(w_plus, "none", shift=fold_shift(known), known=(at, low, below))
+        found = encoder.fine(photos, steps[-1][1], [features for features, _ in steps[at + 1 : at + 3]])
         known = [shift, *(map(torch.add, known[1:], found) if known[1:] else found)]
     return fold_shift(known)
 

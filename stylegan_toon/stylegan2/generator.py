@@ -48,11 +48,13 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The features and their picture; ws [N, D] and noise are those of the layers, in order.
 
+        With the w of toRGB alone x are the features already.
         shift: what is added to the features, before toRGB sees them.
         """
         if len(ws) == 3:
             x = self.conv0(x, ws[0], noise[0])
-        x = self.conv1(x, ws[-2], noise[len(ws) - 2])
+        if len(ws) > 1:
+            x = self.conv1(x, ws[-2], noise[len(ws) - 2])
         if shift is not None:
             x = x + shift.to(x.dtype)
         return x, self.to_rgb(x, ws[-1])
@@ -105,8 +107,13 @@ class Synthesis(nn.Module):
         noise: str | Sequence[Tensor] = "random",
         upto: int | None = None,
         shift: Tensor | None = None,
+        known: tuple[int, Tensor, Tensor | None] | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """As forward, resolution by resolution: features before toRGB, and the running picture."""
+        """As forward, resolution by resolution: features before toRGB, and the running picture.
+
+        known: (k, features, picture), what it gave for the k-th and the (k-1)-th (None before the first), to
+            go on from there, the k-th included. A shift of the k-th is in the features already.
+        """
         n_layers = self.config.n_layers
         rows = (n_layers, n_layers + self.config.n_resolutions)
         if w_plus.ndim != 3 or w_plus.shape[1] not in rows or w_plus.shape[2] != self.config.w_dim:
@@ -115,14 +122,24 @@ class Synthesis(nn.Module):
         if isinstance(noise, str) and noise not in NOISE_MODES:
             raise ValueError(f"noise must be one of {', '.join(NOISE_MODES)} or tensors, not {noise!r}")
         shifts = {} if shift is None else unfold_shift(self.config, shift)
-        x = self.const.to(self.compute_dtype).expand(w_plus.shape[0], -1, -1, -1)
-        x = x.contiguous(memory_format=torch.channels_last)
         picture: Tensor | None = None
+        if known is None:
+            start = -1
+            x = self.const.to(self.compute_dtype).expand(w_plus.shape[0], -1, -1, -1)
+            x = x.contiguous(memory_format=torch.channels_last)
+        else:
+            start, x, picture = known
         ws, noises = w_plus.unbind(1), [noise] * n_layers if isinstance(noise, str) else noise
         colours = ws[n_layers:] or ws[1::2]
         for k, block in enumerate(self.blocks[:upto]):
             first = max(0, 2 * k - 1)
-            x, rgb = block(x, [*ws[first : 2 * k + 1], colours[k]], noises[first : 2 * k + 1], shifts.get(k))
+            if k < start:
+                continue
+            if k == start:
+                x, rgb = block(x, [colours[k]], [])
+            else:
+                own = [*ws[first : 2 * k + 1], colours[k]]
+                x, rgb = block(x, own, noises[first : 2 * k + 1], shifts.get(k))
             picture = rgb if picture is None else rgb + upfirdn2d(picture, self.fir, up=2, pad=(2, 1))
             yield x, picture
 

@@ -79,6 +79,19 @@ def test_a_new_head_shifts_nothing_and_leaves_the_codes_alone():
     torch.testing.assert_close(draw_shifted(g, w_plus, more)[1][0], features + more)
 
 
+@pytest.mark.parametrize("k", range(NETWORK.n_resolutions))
+def test_a_run_that_goes_on_from_known_features_is_the_whole_run(k):
+    g, *_ = networks()
+    w_plus, shift = torch.randn(2, NETWORK.n_layers, 8), torch.randn(2, *LOW)
+    with torch.no_grad():
+        steps = [*g.synthesis.run(w_plus, "const", shift=shift)]
+        known = k, steps[k][0], steps[k - 1][1] if k else None
+        again = [*g.synthesis.run(w_plus, "const", shift=shift, known=known)]
+    assert len(again) == NETWORK.n_resolutions - k
+    for (features, picture), (wanted, drawn) in zip(again, steps[k:], strict=True):
+        assert torch.equal(features, wanted) and torch.equal(picture, drawn)
+
+
 def test_every_pass_sees_what_the_one_before_drew():
     g, _, encoder = networks()
     torch.nn.init.normal_(encoder.shift.last.weight)
