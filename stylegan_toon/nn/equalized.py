@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cuda_ops import fused_bias_act
+from stylegan_toon.nn.convolution import conv2d
 
 
 class PixelNorm(nn.Module):
@@ -57,7 +58,7 @@ class EqualConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, H', W'], in the dtype of x."""
-        y = F.conv2d(x, (self.weight * self.scale).to(x.dtype), stride=self.stride, padding=self.padding)
+        y = conv2d(x, (self.weight * self.scale).to(x.dtype), self.stride, self.padding)
         if self.activate:
             return fused_bias_act(y, self.bias)
         return y if self.bias is None else y + self.bias.to(y.dtype).reshape(1, -1, 1, 1)

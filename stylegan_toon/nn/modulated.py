@@ -3,10 +3,10 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cuda_ops import fused_epilogue, setup_filter
+from stylegan_toon.nn.convolution import conv2d, conv_transpose2d
 from stylegan_toon.nn.equalized import EqualLinear
 
 
@@ -45,8 +45,8 @@ class ModulatedConv2d(nn.Module):
     def convolve(self, x: Tensor) -> Tensor:
         """x [N, in, H, W], scaled by the style -> [N, out, H, W]; with up [N, out, 2H+1, 2W+1]."""
         if self.up:
-            return F.conv_transpose2d(x, self.weight.transpose(0, 1).to(x.dtype), stride=2)
-        return F.conv2d(x, self.weight.to(x.dtype), padding=self.kernel // 2)
+            return conv_transpose2d(x, self.weight.transpose(0, 1).to(x.dtype), 2)
+        return conv2d(x, self.weight.to(x.dtype), padding=self.kernel // 2)
 
     def demodulation(self, style: Tensor) -> Tensor | None:
         """d [N, out] for a style [N, in]; None where this layer has none."""
