@@ -34,12 +34,12 @@ def conv_transpose2d(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
 
 def _own(x: Tensor, weight: Tensor) -> bool:
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
         and x.dtype == torch.float32
         and weight.requires_grad
         and torch.is_grad_enabled()
         and torch.backends.cpu.get_cpu_capability() == "AVX2"
-        and not torch.compiler.is_compiling()
     )
 
 
