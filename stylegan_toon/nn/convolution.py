@@ -3,7 +3,7 @@
 On AVX2, oneDNN computes the gradient of a weight in float32 at a fifth to a half of its forward rate, slowest
 for pictures in channels_last. The same gradient is one matrix product a tap of the kernel, over pixels that
 lie in a row: out[s, b, ky, kx] = sum of small[n, s, i, j] * large[n, b, stride i + ky, stride j + kx].
-Elsewhere these are torch's own.
+Elsewhere, and under TOON_OPS=reference, these are torch's own.
 """
 
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from cuda_ops._dispatch import mode
 
 PARTS = 4  # of the pixels: their products are computed side by side, and added
 
@@ -40,6 +42,7 @@ def _own(x: Tensor, weight: Tensor) -> bool:
         and weight.requires_grad
         and torch.is_grad_enabled()
         and torch.backends.cpu.get_cpu_capability() == "AVX2"
+        and mode() != "reference"
     )
 
 

@@ -94,3 +94,5 @@ def test_without_gradients_or_for_other_numbers_torchs_own_are_called(monkeypatc
     assert not conv2d(x, weight.detach()).requires_grad
     with torch.no_grad():
         assert not conv2d(x, weight).requires_grad
+    monkeypatch.setenv("TOON_OPS", "reference")
+    assert type(conv2d(x, weight).grad_fn).__name__ == "ConvolutionBackward0"
