@@ -48,7 +48,7 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def fitted(common: Common, **given: Any) -> None:
         from stylegan_toon.paths import sample_file
-        from stylegan_toon.pipelines.targets import FINISHES, recipe, resolve
+        from stylegan_toon.pipelines.targets import FINISHES, KEPT, recipe, resolve
 
         target = resolve(given["target"], given["strict_target"])
         if target.note:
@@ -78,6 +78,8 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
         taken = {} if "preset" in own else {name: v for name, v in settings.items() if name not in own}
         if own & FREEZING:
             taken = {name: value for name, value in taken.items() if name not in ("freeze_g", "blend")}
+        if not taken.get("blend") or "pairs" in own:  # kept is what is blended; drawings say it themselves
+            taken = {name: value for name, value in taken.items() if name not in KEPT}
         words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in taken.items())
         if "freeze_g" in taken:
             taken["freeze_mapping"] = True

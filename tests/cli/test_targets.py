@@ -57,7 +57,7 @@ def test_webtoon_as_typed_says_what_stands_in_and_everything_bears_its_name(plac
     assert document["run"] == "runs/toonhead" and document["report"] == "runs/toonhead/report.html"
     lines = [line for line in err.splitlines() if "toonhead" in line]
     assert lines[0].startswith("no pictures in data/webtoon/") and "toonhead, which ships" in lines[0]
-    assert lines[1] == "toonhead: 900 pictures; many: --blend 2 --finish flat"
+    assert lines[1] == "toonhead: 900 pictures; many: --blend 2 --low-pass 2 --perceptual 0.5 --finish flat"
     assert lines[2].startswith("toonhead: best at step ") and lines[2].endswith(
         "see runs/toonhead/report.html"
     )
@@ -117,6 +117,25 @@ def test_a_folder_of_ones_own_is_looked_through_once_and_the_recipe_fits_the_cou
     settings = json.loads((run / "run.json").read_text())
     assert settings["method"]["freeze_g"] == 1 and settings["method"]["ada_target"] == 0.7
     assert "050.png" in {entry["member"] for entry in kept(run / "pictures.zip")["pictures"]}
+
+
+@pytest.mark.parametrize(
+    "given, weights",
+    [((), (2, 0.5)), (("--perceptual", 1), (2, 1)), (("--blend", 1), (0, 0)), (("--freeze-g", 2), (0, 0))],
+    ids=["none", "one", "blend", "freezing"],
+)
+def test_what_keeps_the_person_goes_with_the_recipes_blend(given, weights, place):
+    document = done(
+        "finetune", "--target", "toonhead", *SHORT, *given, "--dry-run", "--quiet", "--json", cwd=place
+    )
+    method = json.loads(document)["method"]
+    assert (method["lowpass_weight"], method["perceptual_weight"]) == weights
+
+
+def test_drawings_of_known_photos_say_themselves_what_is_kept(place):
+    given = ("--pairs", 5, "--codes", "nowhere", "--dry-run")
+    _, _, err = toon("finetune", "--target", "toonhead", *SHORT, *given, cwd=place)
+    assert "many: --blend 2 --steps 250 --look-every 125 --finish flat" in err and "nowhere" in err
 
 
 def test_the_papers_pictures_are_read_where_they_lie_as_they_are(place, few):
