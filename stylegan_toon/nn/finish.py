@@ -1,7 +1,7 @@
 """What a finished picture can be: painted as it is, or in tones and lines as drawings have them.
 
 Of a painting by nn.kuwahara: lightness in steps, richer colours, and lines where it is darker than around it
-(the extended difference of Gaussians, Winnemoeller 2011). Additions, products and comparisons alone, so that
+(the extended difference of Gaussians, Winnemoeller 2011), made whole along themselves. Additions, products and comparisons alone, so that
 in float64 the picture is the same on every machine.
 """
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 FINENESS = 8  # parts of a level that lines are told from
+REACH = 3  # of the lines that marks are smoothed along, to both sides
 BAND = 2**19  # pixels at a time
 INNER, OUTER = (1, 4, 6, 4, 1), (1, 8, 28, 56, 70, 56, 28, 8, 1)  # rows of Pascal's triangle, for Gaussians
 
@@ -30,7 +31,7 @@ class Finish:
     steps: float = 0.0
     colour: float = 1.0
     lines: float = 0.0
-    least: float = 2.0
+    least: float = 2.5
     black: float | None = None
 
 
@@ -39,7 +40,7 @@ FINISHES = {
     "cel": Finish(steps=255 / 6, colour=1.2, lines=0.9),
     "comic": Finish(steps=255 / 8, colour=1.1, lines=0.75),
     "flat": Finish(steps=255 / 7, colour=1.15),
-    "ink": Finish(colour=0.0, lines=1.0, least=1.0, black=62),
+    "ink": Finish(colour=0.0, lines=1.0, least=2.0, black=62),
 }
 
 
@@ -79,7 +80,27 @@ def luma_of(picture: np.ndarray, dtype: torch.dtype) -> Tensor:
 
 def darker(luma: Tensor) -> Tensor:
     """[H, W]: how much darker each place is than what is around it."""
-    return blurred(luma, OUTER) - blurred(luma, INNER)
+    return along(blurred(luma, OUTER) - blurred(luma, INNER))
+
+
+def along(plane: Tensor) -> Tensor:
+    """[H, W]: the largest of the means along short straight lines through each place, in twelve directions.
+
+    A line of dashes becomes whole, and a speck, which is no line, pale.
+    """
+    reach = REACH
+    kernels = torch.zeros(4 * reach, 1, 2 * reach + 1, 2 * reach + 1, dtype=plane.dtype)
+    ends = [(reach, i) for i in range(-reach, reach)] + [(-i, reach) for i in range(-reach, reach)]
+    for kernel, (dy, dx) in zip(kernels[:, 0], ends, strict=True):
+        for t in range(-reach, reach + 1):
+            y, x = divmod(t * dy, reach), divmod(t * dx, reach)  # where it lies, and thirds beyond
+            for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                part = (y[1] if down else reach - y[1]) * (x[1] if right else reach - x[1])
+                if part:
+                    kernel[y[0] + down + reach, x[0] + right + reach] += part
+        kernel /= kernel.sum()
+    x = F.pad(plane[None, None], (reach,) * 4, mode="replicate")
+    return F.conv2d(x, kernels)[0].amax(0)
 
 
 def in_finish(finish: Finish, rgb: Tensor, marks: Tensor) -> Tensor:
@@ -93,7 +114,7 @@ def in_finish(finish: Finish, rgb: Tensor, marks: Tensor) -> Tensor:
     if finish.black is not None:
         tone = 255 * rise((light - finish.black) / 24 + 0.5)
     out = tone + finish.colour * (rgb - light)
-    return out.clamp(0, 255) * (1 - finish.lines * rise((marks - finish.least) / 4))
+    return out.clamp(0, 255) * (1 - finish.lines * rise((marks - finish.least) / 2.5))
 
 
 def rise(x: Tensor) -> Tensor:
