@@ -1,8 +1,8 @@
 """What a finished picture can be: painted as it is, or in tones and lines as drawings have them.
 
 Of a painting by nn.kuwahara: lightness in steps, richer colours, and lines where it is darker than around it
-(the extended difference of Gaussians, Winnemoeller 2011), made whole along themselves. Additions, products and comparisons alone, so that
-in float64 the picture is the same on every machine.
+(the extended difference of Gaussians, Winnemoeller 2011), each made whole along itself. Additions, products
+and comparisons alone, so that in float64 the picture is the same on every machine.
 """
 
 from dataclasses import dataclass
