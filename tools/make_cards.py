@@ -41,15 +41,15 @@ SMALL = {
     "flat": "flat colours and larger eyes, without lines",
 }
 LIMITS = {
-    "comic": "Wrinkles and the gaps of teeth become black marks, more so in faces that fill few pixels; skin of every lightness goes "
+    "comic": "Wrinkles become black lines, more so in faces that fill few pixels; skin of every lightness goes "
     "orange where the photo's light is warm. --finish paint has softer lines, --finish comic more tones.",
-    "ink": "Of small faces some lines break into dots; a dark background turns black as a whole, and one of middle tones to a soft grey. "
+    "ink": "A dark background turns black as a whole, and one of middle tones to a soft grey; pale hair is left white. "
     "--finish paint shows what the model itself draws, with shades and tints.",
     "flat": "Near to a retouched photo where --finish paint leaves the tones to the model.",
     "painted": "Near to the photo: shapes and most colours are the person's, light and texture the paintings'. Mouths at times twist at "
     "one corner, hair turns to strands with hard rims, skin under hair goes grey. More of the style is at --blend 2.",
-    "storybook": "The person as a drawing with large eyes rather than a figure of an animation film; gaps of teeth and deep wrinkles "
-    "become black marks. With --finish paint it is a soft painting: loose strands beside the face get coloured rims, hair turns "
+    "storybook": "The person as a drawing with large eyes rather than a figure of an animation film; deep wrinkles become "
+    "black lines, and what lies round the eyes goes grey or violet. With --finish paint it is a soft painting: loose strands beside the face get coloured rims, hair turns "
     "blotchy on one side. More of the style is at --blend 2.",
     "avatar": "At K = 0 to 2 some faces fall apart; use K = 3. Skin of every lightness goes orange, beards become shade, hair is soft beside "
     "the flat face; a bright photo loses the outline of a cheek; teeth of a wide smile run into a light band.",
