@@ -99,8 +99,8 @@ def along(plane: Tensor) -> Tensor:
                 if part:
                     kernel[y[0] + down + reach, x[0] + right + reach] += part
         kernel /= kernel.sum()
-    x = F.pad(plane[None, None], (reach,) * 4, mode="replicate")
-    return F.conv2d(x, kernels)[0].amax(0)
+    wide = F.pad(plane[None, None], (reach,) * 4, mode="replicate")
+    return F.conv2d(wide, kernels)[0].amax(0)
 
 
 def in_finish(finish: Finish, rgb: Tensor, marks: Tensor) -> Tensor:
