@@ -234,7 +234,7 @@ def finetune(
 ) -> None:
     """Fine-tune a face generator to a cartoon domain with FreezeSG, a structure loss and ADA.
 
-    Fewer than 300 pictures change defaults that are not given (docs/targets.md). Afterwards `stylegan-toon
+    Options that are not given fit the number of pictures (docs/targets.md). Afterwards `stylegan-toon
     toonify --style TARGET` finds the style in runs/TARGET, and report.html there says how it went.
     """
     given = parse_preset(preset) if preset else None

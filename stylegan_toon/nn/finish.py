@@ -79,12 +79,12 @@ def luma_of(picture: np.ndarray, dtype: torch.dtype) -> Tensor:
 
 
 def darker(luma: Tensor) -> Tensor:
-    """[H, W]: how much darker each place is than what is around it."""
+    """[H, W] for levels [H, W]: how much darker each place is than what is around it, made whole by along."""
     return along(blurred(luma, OUTER) - blurred(luma, INNER))
 
 
 def along(plane: Tensor) -> Tensor:
-    """[H, W]: the largest of the means along short straight lines through each place, in twelve directions.
+    """[H, W] for any [H, W]: the largest mean along seven pixels through each place, in twelve directions.
 
     A line of dashes becomes whole, and a speck, which is no line, pale.
     """

@@ -23,7 +23,7 @@ PAPER = {
     "truebeauty": ("256 px faces cut from one webtoon", "toonhead"),
 }
 
-FEW, SOME = 30, 300  # pictures; the command's own defaults are for SOME and more
+FEW, SOME = 30, 300  # pictures
 # The fewer pictures, the less is trained, the more is varied (ADA), the closer is the watch.
 # What is blended, toonify draws so: coarse shapes of the person, the rest of the style; few freeze it anyway.
 # Light and features keep eyes and mouths whole there: of 900 heads without them, eyes broke within 300 steps.
