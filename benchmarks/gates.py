@@ -21,8 +21,8 @@ on which nothing is trained. Of every style, at the style's own K:
 - siblings: how far the cartoons of two styles disagree about YuNet's five points, in eye distances, over 100
   codes; and across, how often the same person is found first of 100 in another style.
 
-Cartoons are judged as toonify shows them, with the style's eyes and finish, but for the dial, samples and
-siblings, which are the models' own. Intervals are of 95 %, bootstrap over photos.
+Cartoons are judged as toonify shows them, with the photo's detail and the style's eyes and finish, but for
+the dial, samples and siblings, which are the models' own. Intervals are of 95 %, bootstrap over photos.
 """
 
 import argparse
@@ -54,7 +54,6 @@ from stylegan_toon.pipelines.evaluate import as_saved, draw_samples
 from stylegan_toon.pipelines.generate import seed_z
 from stylegan_toon.pipelines.toonify import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
-from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
 
 GALLERY, BATCH = 50, 16
@@ -202,11 +201,12 @@ def main() -> None:
     shift = torch.cat(shifts) if shifts else None  # --refine 0 has none
     few = [*range(0, len(codes), max(1, len(codes) // 20))][:20]
 
-    def draw(toon: Toonifier, generator: Generator | None = None) -> Tensor:
-        made = [toon.draw(one.w_plus, generator, one.shift) for one in found]
-        return torch.cat([as_saved(one if generator else toon.shown(one)) for one in made])
+    def draw(toon: Toonifier) -> Tensor:
+        made = [toon.draw(one.w_plus, shift=one.shift) for one in found]
+        return torch.cat([as_saved(toon.shown(*each)) for each in zip(made, parts, plain, strict=True)])
 
-    inverted = draw(some, some.source)
+    plain = [some.draw(one.w_plus, some.source, one.shift) for one in found]
+    inverted = torch.cat([as_saved(one) for one in plain])
     cheeks = photos[:, :, size * 9 // 16 : size * 11 // 16, size * 3 // 8 : size * 5 // 8]
     grey = (cheeks * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
     lightness = grey.flatten(1).median(1).values.numpy()

@@ -280,18 +280,16 @@ def draw_goals(data: Path, count: int = 200) -> dict[str, Path]:
 def small_card(style: str, photos: list[Path], gates: dict) -> None:
     from stylegan_toon.checkpoint.format import load
     from stylegan_toon.images import grid, save_png, to_tensor
-    from stylegan_toon.pipelines.blends import largest_face
-    from stylegan_toon.pipelines.toonify import STROKES, Toonifier
+    from stylegan_toon.pipelines.toonify import STROKES, Toonifier, toon
 
     file = PRETRAINED / f"{style}-128.style.safetensors"
     made, toonifier = load(file, "style"), Toonifier(style, upscale="auto", strokes=STROKES)
-    faces = [largest_face(toonifier, photo, toonifier.find) for photo in photos]
-    found = [toonifier.fit(face, toonifier.steps(None)) for face in faces]
-    again = [toonifier.draw(one.w_plus, toonifier.source, one.shift) for one in found]
-    plain = torch.nn.functional.interpolate(torch.cat([*faces, *again]), (256, 256), mode="bicubic")
-    cartoons = [toonifier.draw(one.w_plus, shift=one.shift) for one in found]
-    drawn = [to_tensor(toonifier.crop(toonifier.enlarged(one, [256.0])[0], 256)) for one in cartoons]
-    save_png(PRETRAINED / f"{style}-128.png", grid(torch.cat([plain, *drawn]), len(faces)))
+    opened = [toonifier.faces_of(photo, "largest") for photo in photos]
+    made_of = toon(toonifier, opened, toonifier.steps(None))
+    pairs = torch.cat([*(one.crops for one in made_of), *(one.plain for one in made_of)])
+    plain = torch.nn.functional.interpolate(pairs, (256, 256), mode="bicubic")
+    drawn = [to_tensor(toonifier.crop(toonifier.enlarged(one, [256.0])[0], 256)) for one in made_of]
+    save_png(PRETRAINED / f"{style}-128.png", grid(torch.cat([plain, *drawn]), len(photos)))
     rows = gate_rows(gates["styles"][style]).replace("to the style", "to such drawings")
     (PRETRAINED / f"{style}-128.md").write_text(
         f"""# {style}-128

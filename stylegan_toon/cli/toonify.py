@@ -84,6 +84,13 @@ class Faces(click.ParamType):
     help="How much larger eyes become: 0.4 is a caricature, 0 leaves them. Default: the style's own.",
 )
 @click.option(
+    "--detail",
+    type=click.FloatRange(0, 1),
+    help="How much of what the photo shows finer than the model comes back: 0 is the model's own drawing, 1 "
+    "the style's change drawn along the photo. Default: the style's own, else 0.8 where the encoder gives "
+    "shifts of all resolutions, and 0 where it does not.",
+)
+@click.option(
     "--finish",
     type=click.Choice(["paint", "cel", "comic", "flat", "ink"]),
     help="Draw the whole picture in tones and lines: as a cel of an animation, a comic, flat colours or ink. "

@@ -1,4 +1,4 @@
-"""The guided filter: smooths one picture along the edges of another."""
+"""The guided filter: smooths one picture along the edges of another, and draws it anew at another's size."""
 
 import torch
 import torch.nn.functional as F
@@ -10,17 +10,40 @@ def box_mean(x: Tensor, radius: int) -> Tensor:
     return F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
 
 
-def guided_filter(guide: Tensor, x: Tensor, radius: int, eps: float) -> Tensor:
-    """x as a line a * guide + b in every window, averaged over the windows that hold a pixel.
+def guided_lines(guide: Tensor, x: Tensor, radius: int, eps: float) -> tuple[Tensor, Tensor]:
+    """The lines a * guide + b nearest to x in every window, averaged over the windows that hold a pixel.
 
     Args:
         guide, x: [N, C, H, W] of one shape; channel c of x follows channel c of guide.
         eps: the guide's variance below which a window is flattened.
-    Returns: [N, C, H, W], differentiable in both.
-    Source: He, Sun and Tang 2010 (ECCV, "Guided Image Filtering"), eqs. 5, 6 and 8.
+    Returns: a and b, [N, C, H, W] each, differentiable in both. Enlarged, they draw x along a larger guide.
+    Source: He, Sun and Tang 2010 (ECCV, "Guided Image Filtering"), eqs. 5, 6 and 8; enlarged: He and Sun
+    2015, arXiv 1505.00996.
     """
     both = torch.cat([guide, x, guide * x, guide * guide], 1)
     mean_g, mean_x, mean_gx, mean_gg = box_mean(both, radius).chunk(4, 1)
     a = (mean_gx - mean_g * mean_x) / (mean_gg - mean_g * mean_g + eps)
     a_mean, b_mean = box_mean(torch.cat([a, mean_x - a * mean_g], 1), radius).chunk(2, 1)
-    return a_mean * guide + b_mean
+    return a_mean, b_mean
+
+
+def guided_filter(guide: Tensor, x: Tensor, radius: int, eps: float) -> Tensor:
+    """x, [N, C, H, W], as the lines of guided_lines along guide of the same shape."""
+    a, b = guided_lines(guide, x, radius, eps)
+    return a * guide + b
+
+
+def along_photo(photo: Tensor, guide: Tensor, change: Tensor, radius: int, eps: float) -> Tensor:
+    """A photo with a change that was seen on a small picture of it: drawn along the photo's own edges.
+
+    Args:
+        photo: [N, C, S, S].
+        guide: [N, C, R, R], the same picture, of the size of change; change: [N, C, R, R], what is added.
+        radius, eps: as guided_lines, in pixels and variances of guide.
+    Returns: [N, C, S, S], photo + a * photo + b with the lines of change by guide, enlarged.
+    """
+    lines = torch.cat(guided_lines(guide, change, radius, eps), 1)
+    if lines.shape[2:] != photo.shape[2:]:
+        lines = F.interpolate(lines, photo.shape[2:], mode="bilinear", align_corners=False)
+    a, b = lines.chunk(2, 1)
+    return photo + a * photo + b

@@ -215,7 +215,8 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
         encoder = note.model("encoder", folders, what="encoder")
     upscale = note.model("upscaler", folders, what="upscaler") if "upscaler" in used else "none"
     sizes = {}
-    for key, most in (("strokes", MOST_STROKES), ("around", MOST_STROKES), ("eyes", MOST_EYES)):
+    most_of = {"strokes": MOST_STROKES, "around": MOST_STROKES, "eyes": MOST_EYES, "detail": 1.0}
+    for key, most in most_of.items():
         sizes[key] = float(note.get(key, int, float)) if key in note.about else 0.0
         if not 0 <= sizes[key] <= most:
             raise note.damaged(key)
@@ -225,6 +226,7 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
     toonifier = Toonifier(
         style, source, recipe, device, exact=exact, detector=detector, encoder=encoder, upscale=upscale,
         strokes=sizes["strokes"], around=sizes["around"], finish=finish, eyes=sizes["eyes"],
+        detail=sizes["detail"],
     )  # fmt: skip
     if "photo" not in note.about:
         return to_uint8(toonifier.pairs(seed)[None])[0]
@@ -239,7 +241,7 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
         raise InputError(
             f"{shown(path)} shows {len(faces)} faces now, not the {max(crop, 1)} that are needed"
         )
-    (cartoons,) = toon(toonifier, [(opened, faces)], steps)
+    (drawn,) = toon(toonifier, [(opened, faces)], steps)
     for role, entry in toonifier.files.items():  # encoder, detector and the like come with the source
         _, called, digest = note.entry("models", role)
         if entry["sha256"] != digest:
@@ -247,7 +249,7 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
                              f"(SHA-256 {digest[:12]}); the one here is {entry['file'][:40]}")  # fmt: skip
     if not crop:
         edges = [side(face.points) for face in faces]
-        return toonifier.whole(opened, faces, toonifier.enlarged(cartoons, edges), exact)
+        return toonifier.whole(opened, faces, toonifier.enlarged(drawn, edges), exact)
     size = None if note.about.get("size") is None else note.count("size", 16)
-    (square,) = toonifier.enlarged(cartoons[crop - 1 : crop], [size or 0])
+    (square,) = toonifier.enlarged(drawn.only(crop - 1), [size or 0])
     return np.asarray(toonifier.crop(square, size))

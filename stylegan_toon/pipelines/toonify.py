@@ -14,13 +14,14 @@ from torch import Tensor
 from stylegan_toon.config import to_json
 from stylegan_toon.errors import InputError, ModelError, shown
 from stylegan_toon.exact import normal
-from stylegan_toon.faces.align import side
+from stylegan_toon.faces.align import align, side
 from stylegan_toon.faces.detect import Face
 from stylegan_toon.faces.paste import paste
 from stylegan_toon.images import grid, list_images, save_png, to_levels, to_tensor, to_uint8
 from stylegan_toon.metadata import chunks, file_entry
-from stylegan_toon.methods.invert import STEPS
+from stylegan_toon.methods.invert import STEPS, Inversion
 from stylegan_toon.nn.finish import FINISHES, finished
+from stylegan_toon.nn.guided import along_photo
 from stylegan_toon.nn.kuwahara import kuwahara, paint
 from stylegan_toon.nn.lens import swell
 from stylegan_toon.nn.upscaler import Upscaler, enlarge
@@ -38,6 +39,8 @@ STROKES, MOST_STROKES = 1.0, 8.0  # px of the model: by eye, from 1.5 on they ea
 MOST_EYES = 1.0  # by eye: beyond it they meet at the nose
 LINES = 256.0  # px: of a face so large, lines around are as wide as those that styles are taught with
 AROUND = 1.8  # likewise, of the photo around the faces: by eye, no softer and no sharper than they are
+DETAIL = 0.8  # by eye: with 1 nothing of the model's own hand is left, with less its smears show
+EDGES, FLAT = 3, 0.01  # of the lines by which the style follows the photo: px of the model, and a variance
 
 
 @dataclass
@@ -49,6 +52,25 @@ class Result:
     error: str | None = None
     faces: list[dict[str, object]] = field(default_factory=list)
     seconds: float = 0.0  # for the photo, from opening it to its last picture
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The faces of a photo and what was drawn of them: crops [N, 3, R, R] of the photo, their cartoons, and,
+    where its detail is wanted, what the source draws of the same codes."""
+
+    photo: Image.Image
+    faces: Sequence[Face]
+    crops: Tensor
+    cartoons: Tensor
+    plain: Tensor | None = None
+
+    def only(self, i: int) -> "Drawn":
+        """The face i alone."""
+        plain = None if self.plain is None else self.plain[i : i + 1]
+        return Drawn(
+            self.photo, self.faces[i : i + 1], self.crops[i : i + 1], self.cartoons[i : i + 1], plain
+        )
 
 
 class Toonifier(Inverter):
@@ -72,6 +94,7 @@ class Toonifier(Inverter):
         around: float = 0.0,
         finish: str | None = None,
         eyes: float | None = None,
+        detail: float | None = None,
     ):
         """Load source, style and encoder, and blend.
 
@@ -86,6 +109,8 @@ class Toonifier(Inverter):
             around: likewise, of that over the photo in whole().
             finish: of nn.finish.FINISHES, what whole() and crop() draw; None takes the style's own.
             eyes: how much larger enlarged() makes them, likewise.
+            detail: how much of what the photo shows, and the source does not draw, enlarged() brings back, 0
+                to 1. None takes the style's own, if it names one; else DETAIL if shows_person, and 0 if not.
         Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
         """
         super().__init__(source, device, report, exact, detector, insightface_root, encoder)
@@ -100,8 +125,8 @@ class Toonifier(Inverter):
         self.strokes, self.around = strokes, around
         own_finish = str(made.meta.get("finish"))
         self.finish = finish or (own_finish if own_finish in FINISHES else "paint")
-        given = made.meta.get("eyes", 0) if eyes is None else eyes
-        self.eyes = float(given) if isinstance(given, (int, float)) and 0 <= given <= MOST_EYES else 0.0
+        self.eyes = (_share(made.meta.get("eyes"), MOST_EYES) or 0.0) if eyes is None else eyes
+        self._detail = _share(made.meta.get("detail"), 1.0) if detail is None else detail
         self.upscaler_entry: dict[str, Any] = {}
         if upscale != "none" and (upscale != "auto" or pretrained("upscaler")):
             name = UPSCALER if upscale == "auto" else upscale
@@ -118,38 +143,67 @@ class Toonifier(Inverter):
         self.recipe = Recipe(how) if isinstance(how, int) else how
         self.cartoon = blend_generators(self.source, self._child, self.recipe)
 
-    def steps(self, refine: int | None) -> int:
-        """How many steps of optimisation --refine 0 to 3 takes.
+    @property
+    def detail(self) -> float:
+        """How much of the photo's detail comes back, 0 to 1."""
+        return self._detail if self._detail is not None else DETAIL * self.shows_person()
 
-        None takes none where the encoder gives shifts of all resolutions, which show the person, else
-        those of 1.
-        """
-        if refine is None:
-            try:
-                encoder = self._load_encoder()
-            except ModelError:  # fit says so, or does without
-                return STEPS[1]
-            refine = 0 if isinstance(encoder, Encoder) and encoder.config.fine else 1
-        return STEPS[refine]
+    def shows_person(self) -> bool:
+        """Whether the encoder gives shifts of all resolutions: what is drawn then lies where the photo is."""
+        try:
+            encoder = self._load_encoder()
+        except ModelError:  # fit says so, or does without
+            return False
+        return isinstance(encoder, Encoder) and bool(encoder.config.fine)
+
+    def steps(self, refine: int | None) -> int:
+        """How many steps of optimisation --refine 0 to 3 takes; None is 0 if shows_person, else 1."""
+        return STEPS[(0 if self.shows_person() else 1) if refine is None else refine]
 
     def draw(self, w_plus: Tensor, generator: Generator | None = None, shift: Tensor | None = None) -> Tensor:
         """Cartoons [N, 3, R, R] of codes, or what another generator of the family draws; shift as in fit."""
         with torch.inference_mode():
             return (generator or self.cartoon).synthesis(w_plus, "none", shift=shift)[-1].clamp(-1, 1)
 
-    def enlarged(self, cartoons: Tensor, edges: Sequence[float]) -> list[Tensor]:
-        """Cartoons [N, 3, R, R], each doubled by the upscaler until it has its edge, at most to 4 R.
+    def drawings(
+        self, photos: Sequence[tuple[Image.Image, Sequence[Face]]], crops: Tensor, found: Inversion
+    ) -> list[Drawn]:
+        """What is drawn of some photos' faces, of whose crops [N, 3, R, R] found are the codes."""
+        cartoons, counts = self.draw(found.w_plus, shift=found.shift), [len(faces) for _, faces in photos]
+        plain: Sequence[Tensor | None] = [None] * len(photos)
+        if self.detail:
+            plain = self.draw(found.w_plus, self.source, found.shift).split(counts)
+        parts = zip(photos, crops.split(counts), cartoons.split(counts), plain, strict=True)
+        return [Drawn(*photo, *made) for photo, *made in parts]
 
-        Eyes grow. What was doubled is painted in strokes. Without an upscaler they stay as large as they are.
+    def enlarged(self, drawn: Drawn, edges: Sequence[float]) -> list[Tensor]:
+        """The cartoons of Drawn, each doubled by the upscaler until it has its edge, at most to 4 R.
+
+        The photo's detail comes back, and eyes grow. What was doubled is painted in strokes. Without an
+        upscaler they stay as large as they are.
         """
-        if self.upscaler is None:
-            return list(swell(cartoons, self.eyes))
         out = []
-        for one, edge in zip(cartoons, edges, strict=True):
-            large = swell(enlarge(self.upscaler, one[None], edge), self.eyes)
-            times = large.shape[3] / one.shape[2]
+        for i, (face, edge) in enumerate(zip(drawn.faces, edges, strict=True)):
+            one = drawn.only(i)
+            large = one.cartoons if self.upscaler is None else enlarge(self.upscaler, one.cartoons, edge)
+            size, times = large.shape[3], large.shape[3] / one.cartoons.shape[3]
+            if one.plain is not None:
+                photo = one.crops if times == 1 else self.like(to_tensor(align(one.photo, face.points, size)))
+                large = self.detailed(large, photo, one.crops, one.cartoons - one.plain)
+            large = swell(large, self.eyes)
             out.append(kuwahara(large, self.strokes * times)[0] if times > 1 and self.strokes else large[0])
         return out
+
+    def detailed(self, cartoons: Tensor, photos: Tensor, crops: Tensor, change: Tensor) -> Tensor:
+        """Cartoons [N, 3, S, S] on the way to their photos with the style's change, drawn along the photos.
+
+        Args:
+            photos: [N, 3, S, S], the same squares of the photos; crops: [N, 3, R, R], the same at the model's
+                size; change: [N, 3, R, R], cartoons less what the source draws of the same codes.
+        """
+        with torch.inference_mode():
+            wanted = along_photo(photos, crops, change, EDGES, FLAT)
+            return (cartoons + self.detail * (wanted - cartoons)).clamp(-1, 1)
 
     def whole(
         self, photo: Image.Image, faces: Sequence[Face], cartoons: Sequence[Tensor], exact: bool = False
@@ -174,8 +228,13 @@ class Toonifier(Inverter):
         square = picture(cartoon, size)
         return finished(FINISHES[self.finish], square, square.width / LINES, self.source.w_mean.dtype)
 
-    def shown(self, cartoons: Tensor) -> Tensor:
-        """Cartoons [N, 3, R, R] as toonify shows them, with larger eyes and the finish, at their own size."""
+    def shown(self, cartoons: Tensor, photos: Tensor | None = None, plain: Tensor | None = None) -> Tensor:
+        """Cartoons [N, 3, R, R] as toonify shows them, with larger eyes and the finish, at their own size.
+
+        Of photos [N, 3, R, R] they have the detail, too; plain is what the source draws of their codes.
+        """
+        if photos is not None and plain is not None and self.detail:
+            cartoons = self.detailed(cartoons, photos, photos, cartoons - plain)
         if not self.eyes and self.finish == "paint":
             return cartoons
         size = cartoons.shape[2]
@@ -218,6 +277,7 @@ def toonify_files(
     around: float = AROUND,
     finish: str | None = None,
     eyes: float | None = None,
+    detail: float | None = None,
 ) -> Iterator[Result]:
     """Turn the faces of photos (files and folders) into cartoons: a Result a picture or failed photo.
 
@@ -232,14 +292,14 @@ def toonify_files(
         metadata: write into every picture how it was made.
         encoder: its name or file; None takes the source's.
         upscale, strokes: how faces and crops grow that are larger than the model, as Toonifier.
-        around, finish, eyes: how the photo is painted around them, what is drawn then, and how much larger
-            eyes become, likewise.
+        around, finish, eyes, detail: how the photo is painted around them, what is drawn then, how much
+            larger eyes become, and how much of the photo's detail comes back, likewise.
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is its Result's error.
     """
-    finding = (detector, insightface_root)
     toonifier = Toonifier(
-        style, source, blend, device, report, exact, *finding, encoder, upscale, strokes, around, finish, eyes
-    )
+        style, source, blend, device, report, exact, detector, insightface_root, encoder, upscale, strokes,
+        around, finish, eyes, detail,
+    )  # fmt: skip
 
     def save(path: Path, picture: Any, **more: Any) -> None:
         about = {"command": "toonify", "seed": seed, "blend": to_json(toonifier.recipe), "exact": exact}
@@ -264,7 +324,7 @@ def toonify_files(
         steps = refine_steps
         if good and steps is None:
             steps = toonifier.steps(refine)
-        cartoons = iter(toon(toonifier, good, steps or 0))
+        drawings = iter(toon(toonifier, good, steps or 0))
         for (file, relative), one in zip(group, opened, strict=True):
             if isinstance(one, InputError):
                 yield Result(file, error=str(one), seconds=(time.perf_counter() - began) / len(group))
@@ -276,8 +336,8 @@ def toonify_files(
             )
             if metadata and detector != "yunet":
                 about["detector"] = detector
-            drawn = next(cartoons)
-            edge = drawn.shape[3]
+            drawn = next(drawings)
+            edge = drawn.cartoons.shape[3]
             edges = [float(size or edge) if crop_only else side(face.points) for face in found]
             squares = toonifier.enlarged(drawn, edges)
             notes: list[dict[str, object]] = [
@@ -287,7 +347,7 @@ def toonify_files(
             if any(square.shape[2] > edge for square in squares):
                 about["models"] = {**toonifier.files, "upscaler": toonifier.upscaler_entry}
                 about["strokes"] = strokes
-            about |= {"finish": toonifier.finish, "eyes": toonifier.eyes}
+            about |= {"finish": toonifier.finish, "eyes": toonifier.eyes, "detail": toonifier.detail}
             if crop_only:
                 for i, square in enumerate(squares):
                     path = base if i == 0 else base.with_name(f"{base.stem}-face{i + 1}.png")
@@ -303,14 +363,17 @@ def toonify_files(
 
 def toon(
     toonifier: Toonifier, photos: Sequence[tuple[Image.Image, Sequence[Face]]], steps: int
-) -> list[Tensor]:
-    """For every photo the cartoons [N, 3, R, R] of its faces, drawn together."""
+) -> list[Drawn]:
+    """For every photo what is drawn of its faces, all together."""
     if not photos:
         return []
-    crops = [toonifier.crops(photo, faces) for photo, faces in photos]
-    found = toonifier.fit(torch.cat(crops), steps)
-    cartoons = toonifier.draw(found.w_plus, shift=found.shift)
-    return list(cartoons.split([len(crop) for crop in crops]))
+    crops = torch.cat([toonifier.crops(photo, faces) for photo, faces in photos])
+    return toonifier.drawings(photos, crops, toonifier.fit(crops, steps))
+
+
+def _share(value: Any, most: float) -> float | None:
+    """A number from a style's file, if it is one from 0 to most."""
+    return float(value) if isinstance(value, (int, float)) and 0 <= value <= most else None
 
 
 def picture(cartoon: Tensor, size: int | None = None) -> Image.Image:

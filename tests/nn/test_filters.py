@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from stylegan_toon.data import load_pictures
-from stylegan_toon.nn.guided import box_mean, guided_filter
+from stylegan_toon.nn.guided import along_photo, box_mean, guided_filter
 from stylegan_toon.nn.superpixel import lab, means, superpixels
 
 
@@ -42,6 +42,29 @@ def test_a_picture_along_itself_stays_without_eps_and_is_a_mean_with_much():
     x = torch.rand(1, 3, 12, 12, dtype=torch.float64)
     assert (guided_filter(x, x, 1, 0.0) - x).abs().max() < 1e-9
     assert (guided_filter(x, x, 1, 1e9) - box_mean(box_mean(x, 1), 1)).abs().max() < 1e-6
+
+
+def test_a_change_that_goes_with_the_picture_is_drawn_along_a_larger_one():
+    photo = torch.rand(1, 3, 24, 24, dtype=torch.float64)
+    guide = torch.nn.functional.avg_pool2d(photo, 3)
+    found = along_photo(photo, guide, 0.3 * guide - 0.1, 1, 0.0)
+    # though the change knew eight pixels a side alone
+    assert (found - (1.3 * photo - 0.1)).abs().max() < 1e-9
+    change = torch.rand(1, 3, 24, 24, dtype=torch.float64)
+    wanted = photo + guided_filter(photo, change, 1, 0.1)
+    assert (along_photo(photo, photo, change, 1, 0.1) - wanted).abs().max() < 1e-12
+
+
+def test_a_speck_that_the_picture_does_not_have_is_spread_and_edges_stay():
+    photo = torch.zeros(1, 1, 24, 24, dtype=torch.float64)
+    photo[..., 12:] = 1.0
+    guide, change = photo[..., ::2, ::2], torch.zeros(1, 1, 12, 12, dtype=torch.float64)
+    change[..., 5, 2] = 1.0  # a speck in the flat half
+    change[..., 6:] = 0.5  # the whole of the other half
+    found = along_photo(photo, guide, change, 1, 0.01)
+    assert found[..., :8].max() < 0.2
+    assert (found[..., 16:] - 1.5).abs().max() < 1e-2
+    assert found[0, 0, 20, 12] - found[0, 0, 20, 11] > 1.3  # between two pixels, as in the photo
 
 
 def test_the_filter_has_the_gradient_of_its_formula():

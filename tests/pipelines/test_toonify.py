@@ -15,13 +15,13 @@ from PIL import Image
 from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
-from stylegan_toon.faces.align import side
+from stylegan_toon.faces.align import align, side
 from stylegan_toon.faces.detect import find_faces
 from stylegan_toon.methods.invert import refine
 from stylegan_toon.nn.finish import FINISHES, finished
 from stylegan_toon.nn.kuwahara import paint
 from stylegan_toon.nn.lens import swell
-from stylegan_toon.pipelines.toonify import Toonifier
+from stylegan_toon.pipelines.toonify import DETAIL, Toonifier
 from stylegan_toon.stylegan2.blend import Recipe, blend
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.generator import Generator
@@ -157,6 +157,50 @@ def test_what_is_shown_has_the_eyes_and_the_finish_at_its_own_size(models, monke
     shown = Toonifier("drawn", "plain", finish="ink", eyes=0.3).shown(cartoons)
     assert shown.shape == cartoons.shape
     assert (shown[:, :, :6] > 0.99).all() and (shown[:, :, 11:21, 11:21] < -0.99).all()
+
+
+def test_the_photos_detail_comes_back_as_the_option_or_the_file_of_the_style_says(toon, models, tmp_path):
+    """All from the source there is no change of style, and with detail 1 the cartoon is the photo itself."""
+    drawn = load(models / "models/drawn-32.generator.safetensors")
+    save(tmp_path / "own.safetensors", replace(drawn, meta=drawn.meta | {"detail": 1}))
+    found = {}
+    for name, args in {
+        "none": (), "own": ("--style", "own.safetensors"), "told": ("--detail", "1"),
+        "half": ("--detail", "0.5"), "no": ("--style", "own.safetensors", "--detail", "0"),
+    }.items():  # fmt: skip
+        code, _, err = toon(PORTRAIT, *args, "--blend", "4", "--crop-only", "--out", name)
+        assert code == 0, err
+        with Image.open(tmp_path / name / "nasa_astronaut.png") as made:
+            found[name] = np.asarray(made).astype(int)
+            said = json.loads(made.info["stylegan-toon"])["detail"]
+            assert said == {"own": 1, "told": 1, "half": 0.5}.get(name, 0)
+    photo = Image.open(PORTRAIT).convert("RGB")
+    wanted = np.asarray(align(photo, find_faces(photo)[0].points, 32)).astype(int)
+    assert np.abs(found["own"] - wanted).max() <= 1 and np.array_equal(found["own"], found["told"])
+    assert np.array_equal(found["none"], found["no"]) and np.abs(found["none"] - wanted).mean() > 10
+    assert np.abs(found["half"] - (found["none"] + wanted) / 2).max() <= 1
+    code, _, err = toon(PORTRAIT, "--detail", "0.5", "--out", "whole")
+    assert code == 0, err
+    args = ("replay", "whole/nasa_astronaut.png", "--photo", PORTRAIT, "--models", ".", "--out", "again")
+    with contextlib.chdir(tmp_path):
+        assert run(cli, [*map(str, args)], "stylegan-toon", ENVIRONMENT) == 0
+    first, again = (Image.open(tmp_path / name / "nasa_astronaut.png") for name in ("whole", "again"))
+    assert np.array_equal(np.asarray(first), np.asarray(again))
+    for value in ("-0.1", "1.1", "fine"):
+        code, _, err = toon(PORTRAIT, "--detail", value)
+        assert code == 2 and "--detail" in err
+
+
+def test_detail_is_on_by_itself_only_where_the_encoder_shows_the_person(models, monkeypatch):
+    shipped = Toonifier()
+    assert shipped.detail == DETAIL
+    photos = torch.rand(1, 3, 128, 128) * 2 - 1
+    plain, cartoons = torch.rand(2, 1, 3, 128, 128).mul(2).sub(1).unbind(0)
+    shown = shipped.shown(cartoons, photos, plain)
+    assert torch.equal(shown, shipped.shown(shipped.detailed(cartoons, photos, photos, cartoons - plain)))
+    assert not torch.equal(shown, shipped.shown(cartoons))
+    monkeypatch.setenv("STYLEGAN_TOON_HOME", str(models))
+    assert Toonifier("drawn", "plain").detail == 0 == Toonifier("plain", "drawn").detail
 
 
 def test_crop_only_writes_the_square_at_the_size_asked_for(toon, tmp_path):

@@ -179,21 +179,20 @@ def stages_of(toonifier: Toonifier, files: Sequence[Path], out: Path) -> dict[st
         opened[:] = [toonifier.faces_of(file, "all") for file in files]
 
     def invert() -> None:
-        crops = torch.cat([toonifier.crops(photo, faces) for photo, faces in opened])
-        left["found"] = toonifier.fit(crops, toonifier.steps(None))
+        left["crops"] = torch.cat([toonifier.crops(photo, faces) for photo, faces in opened])
+        left["found"] = toonifier.fit(left["crops"], toonifier.steps(None))
 
     def draw() -> None:
-        left["cartoons"] = toonifier.draw(left["found"].w_plus, shift=left["found"].shift)
+        left["drawings"] = toonifier.drawings(opened, left["crops"], left["found"])
 
     def enlarge() -> None:
-        edges = [side(face.points) for _, faces in opened for face in faces]
-        left["squares"] = toonifier.enlarged(left["cartoons"], edges)
+        left["squares"] = [
+            toonifier.enlarged(one, [side(face.points) for face in one.faces]) for one in left["drawings"]
+        ]
 
     def paste() -> None:
-        squares = iter(left["squares"])
-        left["pictures"] = [
-            toonifier.whole(photo, faces, [next(squares) for _ in faces]) for photo, faces in opened
-        ]
+        parts = zip(opened, left["squares"], strict=True)
+        left["pictures"] = [toonifier.whole(*photo, squares) for photo, squares in parts]
 
     def save() -> None:
         for one in left["pictures"]:
