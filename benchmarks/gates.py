@@ -19,10 +19,11 @@ on which nothing is trained. Of every style, at the style's own K:
   correlation of the stop and how far features have gone from the photos' mean to the style's; and whether
   both ends are exact.
 - siblings: how far the cartoons of two styles disagree about YuNet's five points, in eye distances, over 100
-  codes; and across, how often the same person is found first of 100 in another style.
+  codes; and across, how often the same person is found first of 100 in another style. Of what toonify shows
+  without photos, where the source's picture is the photo, and of what the models draw ("siblings_drawn").
 
 Cartoons are judged as toonify shows them, with the photo's detail and the style's eyes and finish, but for
-the dial, samples and siblings, which are the models' own. Intervals are of 95 %, bootstrap over photos.
+the dial and samples, which are the models' own. Intervals are of 95 %, bootstrap over photos.
 """
 
 import argparse
@@ -166,6 +167,24 @@ def dial(
     return found
 
 
+def siblings(drawn: dict[str, Tensor], judges: Judges) -> dict[str, object]:
+    """How far styles agree about the faces of the same codes; drawn: [N, 3, R, R] of each style."""
+    marks = {name: points(made) for name, made in drawn.items()}
+    faces = {name: judges.who(made) for name, made in drawn.items()}
+    gaps = [
+        float(landmark_distance(p, q))
+        for x, y in permutations(drawn, 2) if x < y
+        for p, q in zip(marks[x], marks[y], strict=True) if p is not None and q is not None
+    ]  # fmt: skip
+    number = [str(i) for i in range(len(next(iter(drawn.values()))))]
+    across = permutations(drawn, 2)
+    hits = [hit for x, y in across for hit in first(faces[x], faces[y], number, len(number))]
+    return {
+        "styles": len(drawn), "five_points": share(gaps), "across": share(hits),
+        "without_a_face": sum(p is None for row in marks.values() for p in row),
+    }  # fmt: skip
+
+
 def thirds(hits: Sequence[float], lightness: np.ndarray) -> dict[str, list[float]]:
     parts = zip(("dark", "middle", "light"), np.array_split(lightness.argsort(), 3), strict=True)
     return {name: share([hits[i] for i in part]) for name, part in parts}
@@ -235,7 +254,8 @@ def main() -> None:
         },
         "styles": {},
     }  # fmt: skip
-    drawn = {}
+    drawn, shown = {}, {}
+    of_seeds = some.draw(seeds, some.source)
     for name, pictures in styles.items():
         toon, levels = toons[name], load_pictures([pictures], size)
         wanted = judges.spaces(to_pictures(levels))
@@ -249,7 +269,8 @@ def main() -> None:
             "for_smiling": share(first(queries[a], known[b], both)), "happier": happier(made),
             "dial": dial(toon, codes[few], None if shift is None else shift[few], axes, judges),
         }  # fmt: skip
-        drawn[name] = as_saved(toon.draw(seeds))
+        drawn[name] = as_saved(cartoons := toon.draw(seeds))
+        shown[name] = as_saved(toon.shown(cartoons, of_seeds, of_seeds))
         own = toon.recipe
         toon.set_blend(4)
         four = draw(toon)
@@ -263,19 +284,7 @@ def main() -> None:
         row["nearest"] = round(nearest_among(judges.spaces(child)["mobileface"], *near).ratio, 3)
         report["styles"][name] = row  # type: ignore[index]
     if len(drawn) > 1:
-        marks = {name: points(made) for name, made in drawn.items()}
-        faces = {name: judges.who(made) for name, made in drawn.items()}
-        number = [str(i) for i in range(100)]
-        gaps = [
-            float(landmark_distance(p, q))
-            for x, y in permutations(drawn, 2) if x < y
-            for p, q in zip(marks[x], marks[y], strict=True) if p is not None and q is not None
-        ]  # fmt: skip
-        hits = [hit for x, y in permutations(drawn, 2) for hit in first(faces[x], faces[y], number, 100)]
-        report["siblings"] = {
-            "styles": len(drawn), "five_points": share(gaps), "across": share(hits),
-            "without_a_face": sum(p is None for row in marks.values() for p in row),
-        }  # fmt: skip
+        report |= {"siblings": siblings(shown, judges), "siblings_drawn": siblings(drawn, judges)}
     text = json.dumps(report, indent=1)
     if given.out:
         given.out.write_text(text + "\n")

@@ -182,17 +182,26 @@ class Toonifier(Inverter):
         The photo's detail comes back, and eyes grow. What was doubled is painted in strokes. Without an
         upscaler they stay as large as they are.
         """
-        out = []
+        out, small = [], drawn.crops.shape[3]
         for i, (face, edge) in enumerate(zip(drawn.faces, edges, strict=True)):
             one = drawn.only(i)
-            large = one.cartoons if self.upscaler is None else enlarge(self.upscaler, one.cartoons, edge)
-            size, times = large.shape[3], large.shape[3] / one.cartoons.shape[3]
+            large, photo = self._doubled(one.cartoons, edge), one.crops
+            size = large.shape[3]
             if one.plain is not None:
-                photo = one.crops if times == 1 else self.like(to_tensor(align(one.photo, face.points, size)))
+                if size != small:
+                    photo = self.like(to_tensor(align(one.photo, face.points, size)))
                 large = self.detailed(large, photo, one.crops, one.cartoons - one.plain)
-            large = swell(large, self.eyes)
-            out.append(kuwahara(large, self.strokes * times)[0] if times > 1 and self.strokes else large[0])
+            out.append(self._painted(large, size / small)[0])
         return out
+
+    def _doubled(self, pictures: Tensor, edge: float) -> Tensor:
+        """Pictures [N, 3, R, R] as the upscaler enlarges them to edge, if there is one."""
+        return pictures if self.upscaler is None else enlarge(self.upscaler, pictures, edge)
+
+    def _painted(self, pictures: Tensor, times: float) -> Tensor:
+        """Pictures [N, 3, S, S] with larger eyes, and in strokes where they are larger than the model."""
+        large = swell(pictures, self.eyes)
+        return kuwahara(large, self.strokes * times) if times > 1 and self.strokes else large
 
     def detailed(self, cartoons: Tensor, photos: Tensor, crops: Tensor, change: Tensor) -> Tensor:
         """Cartoons [N, 3, S, S] on the way to their photos with the style's change, drawn along the photos.
@@ -243,13 +252,26 @@ class Toonifier(Inverter):
         return torch.cat([to_tensor(one.resize((size, size), Image.Resampling.LANCZOS)) for one in out])
 
     def pairs(self, seed: int, rows: int = 4) -> Tensor:
-        """[3, rows * R, 8 * R]: source | cartoon pairs of codes drawn from seed, four a row, psi 0.7."""
-        g = self.source
-        z = normal((4 * rows, g.config.z_dim), torch.Generator().manual_seed(seed), self.exact)
+        """[3, rows * S, 8 * S]: pairs of source | cartoon, four a row, of codes drawn from seed.
+
+        They are spread as the encoder gives them for photos, if it knows how, else random ones of psi 0.7. S
+        is twice the model's size where there is an upscaler; cartoons are as those of photos.
+        """
+        g, draw, n = self.source, torch.Generator().manual_seed(seed), 4 * rows
+        encoder = self._encoder if self.shows_person() else None
         with torch.inference_mode():
-            w_plus = truncate(g.codes(z.to(self.device)), g.centre(), 0.7)
-        pairs = torch.stack([self.draw(w_plus, g), self.draw(w_plus)], 1)
-        return grid(pairs.flatten(0, 1), 8)
+            if isinstance(encoder, Encoder) and encoder.config.spread:
+                codes = encoder.codes_at(normal((n, encoder.config.spread), draw, self.exact).to(self.device))
+            else:
+                z = normal((n, g.config.z_dim), draw, self.exact).to(self.device)
+                codes = truncate(g.codes(z), g.centre(), 0.7)
+        plain, cartoons = self.draw(codes, g), self.draw(codes)
+        small = g.config.resolution
+        faces, large = (self._doubled(pictures, 2.0 * small) for pictures in (plain, cartoons))
+        if self.detail:
+            large = self.detailed(large, faces, plain, cartoons - plain)
+        made = [self.like(to_tensor(self.crop(one))) for one in self._painted(large, faces.shape[3] / small)]
+        return grid(torch.stack([faces, torch.cat(made)], 1).flatten(0, 1), 8)
 
 
 def toonify_files(
@@ -306,9 +328,14 @@ def toonify_files(
         about |= {"models": toonifier.files, **more}
         save_png(path, picture, chunks(about) if metadata else {})
 
+    about: dict[str, Any]
     if not photos:
         path = Path(out) / f"{Path(style).stem}-pairs.png"
-        save(path, toonifier.pairs(seed))
+        pairs = toonifier.pairs(seed)
+        about = {"strokes": strokes, "finish": toonifier.finish, "eyes": toonifier.eyes}
+        if toonifier.upscaler:
+            about["models"] = {**toonifier.files, "upscaler": toonifier.upscaler_entry}
+        save(path, pairs, **about, detail=toonifier.detail)
         yield Result(Path(), path)
         return
     files = list_images(photos)
@@ -331,9 +358,7 @@ def toonify_files(
                 continue
             photo, found = one
             base = free(Path(out) / relative.with_suffix(".png"), file, "toon")
-            about: dict[str, Any] = (
-                {"photo": file_entry(file), "faces": faces, "refine_steps": steps} if metadata else {}
-            )
+            about = {"photo": file_entry(file), "faces": faces, "refine_steps": steps} if metadata else {}
             if metadata and detector != "yunet":
                 about["detector"] = detector
             drawn = next(drawings)

@@ -179,7 +179,10 @@ class Encoder(nn.Module):
 
     def draw(self, n: int) -> Tensor:
         """n random codes [n, L, D], spread as the codes of photos are; config.spread must not be 0."""
-        z = torch.randn(n, self.config.spread, device=self.codes_mean.device)
+        return self.codes_at(torch.randn(n, self.config.spread, device=self.codes_mean.device))
+
+    def codes_at(self, z: Tensor) -> Tensor:
+        """The codes [N, L, D] of standard normal z [N, config.spread], as draw draws them."""
         return self.codes_mean + torch.tensordot(z, self.codes_spread, 1)
 
 

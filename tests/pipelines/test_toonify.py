@@ -234,7 +234,8 @@ def test_the_photo_itself_is_never_overwritten(toon, tmp_path):
 
 
 def test_without_photos_a_grid_of_pairs_is_drawn_from_the_seed(toon, tmp_path):
-    assert toon("--blend", "4", "--out", "a")[0] == 0  # all from the source: both of a pair are the same
+    # all from the source: both of a pair are the same
+    assert toon("--blend", "4", "--upscale", "none", "--out", "a")[0] == 0
     pairs = np.asarray(Image.open(tmp_path / "a" / "drawn-pairs.png"))
     assert pairs.shape == (4 * 32, 8 * 32, 3)
     assert np.array_equal(pairs[:, 0:32], pairs[:, 32:64])
@@ -244,7 +245,29 @@ def test_without_photos_a_grid_of_pairs_is_drawn_from_the_seed(toon, tmp_path):
     b, c, d = ((tmp_path / name / "drawn-pairs.png").read_bytes() for name in "bcd")
     assert b == c != d
     other = np.asarray(Image.open(tmp_path / "b" / "drawn-pairs.png"))
-    assert not np.array_equal(other[:, 0:32], other[:, 32:64])
+    assert other.shape == (4 * 64, 8 * 64, 3)  # the upscaler that ships doubles them
+    assert not np.array_equal(other[:, 0:64], other[:, 64:128])
+
+
+def test_pairs_are_drawn_as_photos_are_and_replayed(toon, tmp_path):
+    """The shipped models: codes as photos have them, and cartoons with detail, eyes and finish."""
+    code, _, err = toon("--style", "ink", "--source", "faces", "--out", "a")
+    assert code == 0, err
+    made = Image.open(tmp_path / "a/ink-pairs.png")
+    pairs, said = np.asarray(made), json.loads(made.info["stylegan-toon"])
+    assert pairs.shape == (4 * 256, 8 * 256, 3) and (said["finish"], said["detail"]) == ("ink", DETAIL)
+    assert {"source", "style", "encoder", "upscaler"} <= said["models"].keys()
+    cartoons = (
+        pairs.reshape(4, 256, 4, 2, 256, 3)[:, :, :, 1].transpose(0, 2, 1, 3, 4).reshape(16, 256, 256, 3)
+    )
+    assert np.isin(cartoons, (0, 255)).mean() > 0.8
+    for i, face in enumerate(cartoons):  # drawn where the photo's eyes are: some black in both
+        for x in (95, 159):
+            assert (face[105:135, x - 20 : x + 20] < 50).mean() > 0.02, i
+    args = ("replay", "a/ink-pairs.png", "--out", "again")
+    with contextlib.chdir(tmp_path):
+        assert run(cli, [*args], "stylegan-toon", ENVIRONMENT) == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "again/ink-pairs.png")), pairs)
 
 
 def test_a_blend_that_changes_nothing_is_said(toon):
