@@ -53,7 +53,7 @@ from stylegan_toon.metrics.memorise import nearest_among
 from stylegan_toon.metrics.structure import landmark_distance
 from stylegan_toon.pipelines.evaluate import as_saved, draw_samples
 from stylegan_toon.pipelines.generate import seed_z
-from stylegan_toon.pipelines.toonify import Toonifier
+from stylegan_toon.pipelines.toonifier import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.latents import truncate
 

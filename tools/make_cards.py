@@ -280,7 +280,7 @@ def draw_goals(data: Path, count: int = 200) -> dict[str, Path]:
 def small_card(style: str, photos: list[Path], gates: dict) -> None:
     from stylegan_toon.checkpoint.format import load
     from stylegan_toon.images import grid, save_png, to_tensor
-    from stylegan_toon.pipelines.toonify import STROKES, Toonifier, toon
+    from stylegan_toon.pipelines.toonifier import STROKES, Toonifier, toon
 
     file = PRETRAINED / f"{style}-128.style.safetensors"
     made, toonifier = load(file, "style"), Toonifier(style, upscale="auto", strokes=STROKES)
@@ -351,7 +351,8 @@ def sheet(photos: list[Path]) -> None:
     from stylegan_toon.faces.detect import find_faces
     from stylegan_toon.images import grid, load_image, save_png, to_tensor
     from stylegan_toon.pipelines.blends import largest_face
-    from stylegan_toon.pipelines.toonify import Toonifier, toonify_files
+    from stylegan_toon.pipelines.toonifier import Toonifier
+    from stylegan_toon.pipelines.toonify import toonify_files
 
     rows = []
     for photo in photos:

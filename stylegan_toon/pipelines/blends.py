@@ -19,7 +19,7 @@ from stylegan_toon.metadata import chunks
 from stylegan_toon.metrics.identity import identity_cosine
 from stylegan_toon.metrics.kid import kid, statistics
 from stylegan_toon.pipelines.evaluate import as_saved, features, parts
-from stylegan_toon.pipelines.toonify import Toonifier
+from stylegan_toon.pipelines.toonifier import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
 
 TOGETHER = 8  # photos refined at a time: more need memory for little speed

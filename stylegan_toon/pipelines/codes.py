@@ -17,7 +17,7 @@ from stylegan_toon.paths import sample_file
 from stylegan_toon.pipelines.generate import PSI, parse_seeds, read_latents, read_shift, seed_z
 from stylegan_toon.pipelines.invert import Inverter
 from stylegan_toon.pipelines.own import origin
-from stylegan_toon.pipelines.toonify import Toonifier
+from stylegan_toon.pipelines.toonifier import Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.edits import is_child
 from stylegan_toon.stylegan2.encoder import Encoder, predict_shift

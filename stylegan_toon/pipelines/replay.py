@@ -19,7 +19,7 @@ from stylegan_toon.metadata import chunks, read, sha256
 from stylegan_toon.nn.finish import FINISHES
 from stylegan_toon.pipelines.generate import draw_numbers, map_latents, read_latents, read_shift, square_grid
 from stylegan_toon.pipelines.models import find_model, load_generator, locate, sibling
-from stylegan_toon.pipelines.toonify import MOST_EYES, MOST_STROKES, Toonifier, toon
+from stylegan_toon.pipelines.toonifier import MOST_EYES, MOST_STROKES, Toonifier, toon
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.generator import NOISE_MODES
 

@@ -17,7 +17,8 @@ from stylegan_toon.features.vgg import load_maps
 from stylegan_toon.images import load_image, to_tensor
 from stylegan_toon.metadata import file_entry
 from stylegan_toon.methods import binarize, nst
-from stylegan_toon.pipelines.toonify import Result, Toonifier, toonify_files
+from stylegan_toon.pipelines.toonifier import Toonifier
+from stylegan_toon.pipelines.toonify import Result, toonify_files
 from stylegan_toon.pipelines.translate import MOST, translate_each
 from stylegan_toon.training.method import Translator
 

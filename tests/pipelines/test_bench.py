@@ -11,7 +11,8 @@ from stylegan_toon.errors import MissingPartError, UsageError
 from stylegan_toon.methods.gan import Gan, GanConfig
 from stylegan_toon.methods.scratch import Scratch
 from stylegan_toon.pipelines.bench import ops, peers, timing, toonify, train
-from stylegan_toon.pipelines.toonify import AROUND, STROKES, Toonifier, toonify_files
+from stylegan_toon.pipelines.toonifier import AROUND, STROKES, Toonifier
+from stylegan_toon.pipelines.toonify import toonify_files
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.generator import Generator

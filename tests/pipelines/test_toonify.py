@@ -21,7 +21,7 @@ from stylegan_toon.methods.invert import refine
 from stylegan_toon.nn.finish import FINISHES, finished
 from stylegan_toon.nn.kuwahara import paint
 from stylegan_toon.nn.lens import swell
-from stylegan_toon.pipelines.toonify import DETAIL, Toonifier
+from stylegan_toon.pipelines.toonifier import DETAIL, Toonifier
 from stylegan_toon.stylegan2.blend import Recipe, blend
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.generator import Generator

@@ -30,7 +30,7 @@ from stylegan_toon.pipelines.bench.timing import (
     wait,
 )
 from stylegan_toon.pipelines.export import in_onnxruntime
-from stylegan_toon.pipelines.toonify import AROUND, STROKES, Toonifier, picture
+from stylegan_toon.pipelines.toonifier import AROUND, STROKES, Toonifier, picture
 from stylegan_toon.stylegan2.latents import truncate
 from stylegan_toon.stylegan2.onnx_graph import to_onnx
 

@@ -17,7 +17,7 @@ from stylegan_toon.paths import sample_file
 from stylegan_toon.pipelines.compare.suite import Suite
 from stylegan_toon.pipelines.evaluate import draw_samples, parts
 from stylegan_toon.pipelines.models import load_generator
-from stylegan_toon.pipelines.toonify import Toonifier
+from stylegan_toon.pipelines.toonifier import Toonifier
 from stylegan_toon.pipelines.untrained import toonified
 
 BATCH = 8

@@ -1,0 +1,281 @@
+"""The loaded models of one style: from a photo's faces to cartoons, enlarged, finished and put back."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stylegan_toon.errors import ModelError, shown
+from stylegan_toon.exact import normal
+from stylegan_toon.faces.align import align, side
+from stylegan_toon.faces.detect import Face
+from stylegan_toon.faces.paste import paste
+from stylegan_toon.images import grid, to_levels, to_tensor, to_uint8
+from stylegan_toon.methods.invert import STEPS, Inversion
+from stylegan_toon.nn.finish import FINISHES, finished
+from stylegan_toon.nn.guided import along_photo
+from stylegan_toon.nn.kuwahara import kuwahara, paint
+from stylegan_toon.nn.lens import swell
+from stylegan_toon.nn.upscaler import Upscaler, enlarge
+from stylegan_toon.pipelines.blend import nothing_changes, other_codes
+from stylegan_toon.pipelines.invert import Inverter
+from stylegan_toon.pipelines.models import UPSCALER, find_model, pretrained
+from stylegan_toon.stylegan2.blend import Recipe, same_mapping, shared_resolutions
+from stylegan_toon.stylegan2.blend import blend as blend_generators
+from stylegan_toon.stylegan2.encoder import Encoder
+from stylegan_toon.stylegan2.files import build_generator, build_upscaler
+from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latents import truncate
+
+STROKES, MOST_STROKES = 1.0, 8.0  # px of the model: by eye, from 1.5 on they eat into eyes and mouths
+MOST_EYES = 1.0  # by eye: beyond it they meet at the nose
+LINES = 256.0  # px: of a face so large, lines around are as wide as those that styles are taught with
+AROUND = 1.8  # likewise, of the photo around the faces: by eye, no softer and no sharper than they are
+DETAIL = 0.8  # by eye: with 1 nothing of the model's own hand is left, with less its smears show
+EDGES, FLAT = 3, 0.01  # of the lines by which the style follows the photo: px of the model, and a variance
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The faces of a photo and what was drawn of them: crops [N, 3, R, R] of the photo, their cartoons, and,
+    where its detail is wanted, what the source draws of the same codes."""
+
+    photo: Image.Image
+    faces: Sequence[Face]
+    crops: Tensor
+    cartoons: Tensor
+    plain: Tensor | None = None
+
+    def only(self, i: int) -> "Drawn":
+        """The face i alone."""
+        plain = None if self.plain is None else self.plain[i : i + 1]
+        return Drawn(
+            self.photo, self.faces[i : i + 1], self.crops[i : i + 1], self.cartoons[i : i + 1], plain
+        )
+
+
+class Toonifier(Inverter):
+    """The loaded models of one style, ready for any number of photos."""
+
+    space = "f3/w+"  # what is drawn is not edited any more
+
+    def __init__(
+        self,
+        style: str = "storybook",
+        source: str = "faces",
+        blend: int | Recipe | None = None,
+        device: str = "auto",
+        report: Callable[[str], None] = lambda text: None,
+        exact: bool = False,
+        detector: str = "yunet",
+        insightface_root: str | Path | None = None,
+        encoder: str | Path | None = None,
+        upscale: str | Path = "none",
+        strokes: float = 0.0,
+        around: float = 0.0,
+        finish: str | None = None,
+        eyes: float | None = None,
+        detail: float | None = None,
+    ):
+        """Load source, style and encoder, and blend.
+
+        Args:
+            blend: a recipe, or how many resolutions, from 4x4 up, come from the source; None takes the
+                style's own.
+            exact, detector, insightface_root, encoder: as Inverter.
+            upscale: what enlarged() uses: "auto" takes the upscaler that ships, if it is there, "none" none;
+                else a name, run or file.
+            strokes: radius of the Kuwahara filter over what enlarged() made larger, in pixels of the model; 0
+                leaves it out.
+            around: likewise, of that over the photo in whole().
+            finish: of nn.finish.FINISHES, what whole() and crop() draw; None takes the style's own.
+            eyes: how much larger enlarged() makes them, likewise.
+            detail: how much of what the photo shows, and the source does not draw, enlarged() brings back, 0
+                to 1. None takes the style's own, if it names one; else DETAIL if shows_person, and 0 if not.
+        Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
+        """
+        super().__init__(source, device, report, exact, detector, insightface_root, encoder)
+        parents = [find_model(source)]  # of a style file, most often
+        self._child, _, made = self._open("style", style, "generator", build_generator, parents)
+        self.style_checkpoint = made
+        own, most = made.meta.get("blend", 0), self.source.config.n_resolutions
+        if blend is None and (type(own) is not int or not 0 <= own <= most):
+            raise ModelError(f"{shown(style)} wants blend {str(own)[:20]}, not 0..{most}; give --blend")
+        self.set_blend(own if blend is None else blend)
+        self.upscaler: Upscaler | None = None
+        self.strokes, self.around = strokes, around
+        own_finish = str(made.meta.get("finish"))
+        self.finish = finish or (own_finish if own_finish in FINISHES else "paint")
+        self.eyes = (_share(made.meta.get("eyes"), MOST_EYES) or 0.0) if eyes is None else eyes
+        self._detail = _share(made.meta.get("detail"), 1.0) if detail is None else detail
+        self.upscaler_entry: dict[str, Any] = {}
+        if upscale != "none" and (upscale != "auto" or pretrained("upscaler")):
+            name = UPSCALER if upscale == "auto" else upscale
+            self.upscaler, *_ = self._open("upscaler", name, "upscaler", build_upscaler)
+            self.upscaler_entry = self.files.pop("upscaler")  # told of only where it was used
+        shares = self.recipe.shares(self.source.config.n_resolutions)
+        if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
+            report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
+        if not same_mapping(self.source, self._child):
+            report(other_codes(style, source))
+
+    def set_blend(self, how: int | Recipe) -> None:
+        """Blend by a recipe, or with the k lowest resolutions of the source. Raises: UsageError."""
+        self.recipe = Recipe(how) if isinstance(how, int) else how
+        self.cartoon = blend_generators(self.source, self._child, self.recipe)
+
+    @property
+    def detail(self) -> float:
+        """How much of the photo's detail comes back, 0 to 1."""
+        return self._detail if self._detail is not None else DETAIL * self.shows_person()
+
+    def shows_person(self) -> bool:
+        """Whether the encoder gives shifts of all resolutions: what is drawn then lies where the photo is."""
+        try:
+            encoder = self._load_encoder()
+        except ModelError:  # fit says so, or does without
+            return False
+        return isinstance(encoder, Encoder) and bool(encoder.config.fine)
+
+    def steps(self, refine: int | None) -> int:
+        """How many steps of optimisation --refine 0 to 3 takes; None is 0 if shows_person, else 1."""
+        return STEPS[(0 if self.shows_person() else 1) if refine is None else refine]
+
+    def draw(self, w_plus: Tensor, generator: Generator | None = None, shift: Tensor | None = None) -> Tensor:
+        """Cartoons [N, 3, R, R] of codes, or what another generator of the family draws; shift as in fit."""
+        with torch.inference_mode():
+            return (generator or self.cartoon).synthesis(w_plus, "none", shift=shift)[-1].clamp(-1, 1)
+
+    def drawings(
+        self, photos: Sequence[tuple[Image.Image, Sequence[Face]]], crops: Tensor, found: Inversion
+    ) -> list[Drawn]:
+        """What is drawn of some photos' faces, of whose crops [N, 3, R, R] found are the codes."""
+        cartoons, counts = self.draw(found.w_plus, shift=found.shift), [len(faces) for _, faces in photos]
+        plain: Sequence[Tensor | None] = [None] * len(photos)
+        if self.detail:
+            plain = self.draw(found.w_plus, self.source, found.shift).split(counts)
+        parts = zip(photos, crops.split(counts), cartoons.split(counts), plain, strict=True)
+        return [Drawn(*photo, *made) for photo, *made in parts]
+
+    def enlarged(self, drawn: Drawn, edges: Sequence[float]) -> list[Tensor]:
+        """The cartoons of Drawn, each doubled by the upscaler until it has its edge, at most to 4 R.
+
+        The photo's detail comes back, and eyes grow. What was doubled is painted in strokes. Without an
+        upscaler they stay as large as they are.
+        """
+        out, small = [], drawn.crops.shape[3]
+        for i, (face, edge) in enumerate(zip(drawn.faces, edges, strict=True)):
+            one = drawn.only(i)
+            large, photo = self._doubled(one.cartoons, edge), one.crops
+            size = large.shape[3]
+            if one.plain is not None:
+                if size != small:
+                    photo = self.like(to_tensor(align(one.photo, face.points, size)))
+                large = self.detailed(large, photo, one.crops, one.cartoons - one.plain)
+            out.append(self._painted(large, size / small)[0])
+        return out
+
+    def _doubled(self, pictures: Tensor, edge: float) -> Tensor:
+        """Pictures [N, 3, R, R] as the upscaler enlarges them to edge, if there is one."""
+        return pictures if self.upscaler is None else enlarge(self.upscaler, pictures, edge)
+
+    def _painted(self, pictures: Tensor, times: float) -> Tensor:
+        """Pictures [N, 3, S, S] with larger eyes, and in strokes where they are larger than the model."""
+        large = swell(pictures, self.eyes)
+        return kuwahara(large, self.strokes * times) if times > 1 and self.strokes else large
+
+    def detailed(self, cartoons: Tensor, photos: Tensor, crops: Tensor, change: Tensor) -> Tensor:
+        """Cartoons [N, 3, S, S] on the way to their photos with the style's change, drawn along the photos.
+
+        Args:
+            photos: [N, 3, S, S], the same squares of the photos; crops: [N, 3, R, R], the same at the model's
+                size; change: [N, 3, R, R], cartoons less what the source draws of the same codes.
+        """
+        with torch.inference_mode():
+            wanted = along_photo(photos, crops, change, EDGES, FLAT)
+            return (cartoons + self.detail * (wanted - cartoons)).clamp(-1, 1)
+
+    def whole(
+        self, photo: Image.Image, faces: Sequence[Face], cartoons: Sequence[Tensor], exact: bool = False
+    ) -> np.ndarray:
+        """uint8 [H, W, 3]: the photo with cartoons, one [3, S, S] a face, over its faces.
+
+        The photo is painted in strokes that fit its faces, of several the middle one, and both have the
+        finish. With around 0 what is no face stays as it is.
+        """
+        edge, dtype = sorted(side(face.points) for face in faces)[len(faces) // 2], self.source.w_mean.dtype
+        around = self.around * edge / self.source.config.resolution
+        pairs = [(to_levels(a[None])[0], f.points) for a, f in zip(cartoons, faces, strict=True)]
+        joined, mask = paste(paint(photo, around, dtype) if around else photo, pairs, exact=exact)
+        drawn = np.asarray(finished(FINISHES[self.finish], Image.fromarray(joined), edge / LINES, dtype))
+        if around or self.finish == "paint":
+            return drawn
+        before, share = np.asarray(photo), mask[..., None].astype(np.float64 if exact else np.float32)
+        return np.rint(before + share * (drawn.astype(share.dtype) - before)).astype(np.uint8)
+
+    def crop(self, cartoon: Tensor, size: int | None = None) -> Image.Image:
+        """A cartoon [3, R, R] in [-1, 1] as a picture with the finish, its edge brought to size."""
+        square = picture(cartoon, size)
+        return finished(FINISHES[self.finish], square, square.width / LINES, self.source.w_mean.dtype)
+
+    def shown(self, cartoons: Tensor, photos: Tensor | None = None, plain: Tensor | None = None) -> Tensor:
+        """Cartoons [N, 3, R, R] as toonify shows them, with larger eyes and the finish, at their own size.
+
+        Of photos [N, 3, R, R] they have the detail, too; plain is what the source draws of their codes.
+        """
+        if photos is not None and plain is not None and self.detail:
+            cartoons = self.detailed(cartoons, photos, photos, cartoons - plain)
+        if not self.eyes and self.finish == "paint":
+            return cartoons
+        size = cartoons.shape[2]
+        large = torch.nn.functional.interpolate(cartoons, (int(LINES),) * 2, mode="bicubic")
+        out = [self.crop(one) for one in swell(large, self.eyes)]
+        return torch.cat([to_tensor(one.resize((size, size), Image.Resampling.LANCZOS)) for one in out])
+
+    def pairs(self, seed: int, rows: int = 4) -> Tensor:
+        """[3, rows * S, 8 * S]: pairs of source | cartoon, four a row, of codes drawn from seed.
+
+        They are spread as the encoder gives them for photos, if it knows how, else random ones of psi 0.7. S
+        is twice the model's size where there is an upscaler; cartoons are as those of photos.
+        """
+        g, draw, n = self.source, torch.Generator().manual_seed(seed), 4 * rows
+        encoder = self._encoder if self.shows_person() else None
+        with torch.inference_mode():
+            if isinstance(encoder, Encoder) and encoder.config.spread:
+                codes = encoder.codes_at(normal((n, encoder.config.spread), draw, self.exact).to(self.device))
+            else:
+                z = normal((n, g.config.z_dim), draw, self.exact).to(self.device)
+                codes = truncate(g.codes(z), g.centre(), 0.7)
+        plain, cartoons = self.draw(codes, g), self.draw(codes)
+        small = g.config.resolution
+        faces, large = (self._doubled(pictures, 2.0 * small) for pictures in (plain, cartoons))
+        if self.detail:
+            large = self.detailed(large, faces, plain, cartoons - plain)
+        made = [self.like(to_tensor(self.crop(one))) for one in self._painted(large, faces.shape[3] / small)]
+        return grid(torch.stack([faces, torch.cat(made)], 1).flatten(0, 1), 8)
+
+
+def toon(
+    toonifier: Toonifier, photos: Sequence[tuple[Image.Image, Sequence[Face]]], steps: int
+) -> list[Drawn]:
+    """For every photo what is drawn of its faces, all together."""
+    if not photos:
+        return []
+    crops = torch.cat([toonifier.crops(photo, faces) for photo, faces in photos])
+    return toonifier.drawings(photos, crops, toonifier.fit(crops, steps))
+
+
+def _share(value: Any, most: float) -> float | None:
+    """A number from a style's file, if it is one from 0 to most."""
+    return float(value) if isinstance(value, (int, float)) and 0 <= value <= most else None
+
+
+def picture(cartoon: Tensor, size: int | None = None) -> Image.Image:
+    """A cartoon [3, R, R] in [-1, 1] as a picture, its edge brought to size."""
+    square = Image.fromarray(to_uint8(cartoon[None])[0])
+    return square if size is None else square.resize((size, size), Image.Resampling.LANCZOS)
