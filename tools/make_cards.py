@@ -42,17 +42,17 @@ SMALL = {
 }
 LIMITS = {
     "comic": "Wrinkles become black lines, more so in faces that fill few pixels; skin of every lightness goes "
-    "orange where the photo's light is warm. --finish paint has softer lines, --finish comic more tones.",
+    "orange where the photo's light is warm. --finish paint has no lines, --finish comic more tones.",
     "ink": "A dark background turns black as a whole, and one of middle tones to a soft grey; pale hair is left white. "
     "--finish paint shows what the model itself draws, with shades and tints.",
     "flat": "Near to a retouched photo where --finish paint leaves the tones to the model.",
-    "painted": "Near to the photo: shapes and most colours are the person's, light and texture the paintings'. Mouths at times twist at "
-    "one corner, hair turns to strands with hard rims, skin under hair goes grey. More of the style is at --blend 2.",
+    "painted": "Near to the photo: shapes, features and most colours are the person's, light the paintings', texture that of strokes; skin goes "
+    "grey under hair and round the eyes. With --detail 0 mouths at times twist at one corner, and hair turns to strands with hard rims.",
     "storybook": "The person as a drawing with large eyes rather than a figure of an animation film; deep wrinkles become "
-    "black lines, and what lies round the eyes goes grey or violet. With --finish paint it is a soft painting: loose strands beside the face get coloured rims, hair turns "
-    "blotchy on one side. More of the style is at --blend 2.",
-    "avatar": "At K = 0 to 2 some faces fall apart; use K = 3. Skin of every lightness goes orange, beards become shade, hair is soft beside "
-    "the flat face; a bright photo loses the outline of a cheek; teeth of a wide smile run into a light band.",
+    "black lines, and pale skin goes grey or violet. With --finish paint it is a soft painting. With --detail 0 loose strands beside the "
+    "face get coloured rims, eyes of large faces smear, hair turns blotchy on one side.",
+    "avatar": "A comic with the flat orange skin of the avatars, whatever its own lightness, rather than an avatar: its shapes are the person's. One lid may "
+    "go white. With --detail 0 at K = 0 to 2 some faces fall apart, beards become shade, and teeth of a wide smile run into a light band.",
 }
 SHEET = ("storybook", "comic", "painted", "flat", "ink", "avatar")
 GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and where it stands
@@ -229,13 +229,14 @@ with structure, identity and low-pass losses and ADA, its mapping and 4x4 block 
   blend at K = 3, and three quarters of the codes were those of some 400 training photos, with shifted features
   ([why](../docs/training.md)).{DRAWN[style]}
 - **Best K** (used when `--blend` is not given): {made["meta"]["blend"]}. **Eyes, finish** (likewise): {made["meta"]["eyes"]}, {made["meta"]["finish"]};
-  of the figures below the gates have them, but for the dial and random samples, and the picture and the table by K do not.
+  of the figures below the gates have them, and the photo's own detail ([how](../docs/upscaling.md#the-photos-own-detail)), but for the
+  dial and random samples, which are the model's own, as are the picture and the table by K.
 - **Limits.** {LIMITS[style]}
 - **Not blind.** {HISTORY[style]} The last runs and the shift of features were settled by eye on training photos and the bundled
   portrait, that its finer parts help on six demo portraits, first runs on nine demo portraits, of two of whose people four photos are in the second table. How much eyes
   and mouth count in refinement, and how long the encoder was trained, was settled with 34 of the pairs there in sight, judged by
   the emotion network, too. MobileFace, which finds the person there, was also in the losses of refinement and of the style.
-  Eyes and finish were set by eye on five demo portraits, of two of whose people photos are in the table of gates.
+  Eyes, finish and detail were set by eye on nine demo portraits, of two of whose people photos are in the table of gates.
 
 | K: resolutions from the photo generator | KID to the style, MobileFace | KID, untrained network | identity cosine |
 | --- | --- | --- | --- |
@@ -304,12 +305,13 @@ A style for `stylegan-toon toonify --style {style}`: {SMALL[style]}. A [style fi
 - **Training.** `tools/make_models.sh`; {made.meta["pictures"]:,} draws of the photos' codes, half of them blended at K = 3, by the
   gap to the drawings alone, without a discriminator ([how](../docs/finetuning.md#drawings-of-known-photos)).
 - **Best K** (used when `--blend` is not given): {made.meta["blend"]}. **Eyes, finish** (likewise): {made.meta["eyes"]}, {made.meta["finish"]};
-  the cartoons above and the figures below have them, but for the dial and random samples.
+  the cartoons above and the figures below have them, and the photo's own detail ([how](../docs/upscaling.md#the-photos-own-detail)),
+  but for the dial and random samples.
 - **Limits.** {LIMITS[style]} Random codes, which no photo has, were never drawn in training, and random
   samples are nearer to photos than to the drawings. The drawn sets among the sample pictures look otherwise.
 - **Not blind.** Filter and weights were chosen by eye on training photos, the bundled portrait and five demo portraits of members
   of Congress. MobileFace, which finds the person below, was in the losses of refinement and of the style.
-  Eyes and finish were set by eye on five demo portraits, of two of whose people photos are in the table of gates.
+  Eyes, finish and detail were set by eye on nine demo portraits, of two of whose people photos are in the table of gates.
 
 | of {gates["photos"]} photos of the London and Canada sets, at K = {made.meta["blend"]}; 200 drawings of members of Congress | wanted | measured |
 | --- | --- | --- |

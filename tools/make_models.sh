@@ -131,7 +131,7 @@ further avatar start/avatar-7.safetensors avatar-8 150 6 --low-pass 8 --ema 800 
 further avatar avatar-8/last.safetensors avatar-9 150 7 --drawings "$runs/drawn-flat" --pairs 4 --ema 600 "${crisp[@]}"
 further avatar avatar-9/last.safetensors avatar-10 140 8 --drawings "$runs/drawn-flat" --pairs 6 --ema 600 "${crisp[@]}"
 declare -A finish=([storybook]=comic [avatar]=cel [comic]=cel [ink]=ink [flat]=flat) # by eye, as are
-declare -A eyes=([storybook]=0.4 [painted]=0.2 [avatar]=0.5)
+declare -A eyes=([storybook]=0.4 [painted]=0.2 [avatar]=0.4)
 for look in comic:comic ink:ink flat:toonhead; do # the target's pictures judge by KID on the way, and teach nothing
     $toon finetune --target "${look#*:}" --source faces --out "$runs/${look%:*}" --train lora --rank 32 --freeze-g 1 --freeze-mapping \
         --blend 3 --batch 8 --ema 400 --seed 1 --patience 0 --steps 350 --look-every 350 "${shifted[@]}" \
