@@ -19,8 +19,8 @@ on which nothing is trained. Of every style, at the style's own K:
   correlation of the stop and how far features have gone from the photos' mean to the style's; and whether
   both ends are exact.
 - siblings: how far the cartoons of two styles disagree about YuNet's five points, in eye distances, over 100
-  codes; and across, how often the same person is found first of 100 in another style. Of what toonify shows
-  without photos, where the source's picture is the photo, and of what the models draw ("siblings_drawn").
+  random codes; and across, how often the same person is found first of 100 in another style. As toonify shows
+  them, the source's picture being the photo, and as the models draw them ("siblings_drawn").
 
 Cartoons are judged as toonify shows them, with the photo's detail and the style's eyes and finish, but for
 the dial and samples, which are the models' own. Intervals are of 95 %, bootstrap over photos.
