@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from stylegan_toon.errors import MissingPartError
+from stylegan_toon.errors import MissingPartError, UsageError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 M_DEFAULT = 128 << 10  # what both begin with
@@ -103,10 +103,16 @@ def memory_used() -> int:
 
 
 def training_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, float32 elsewhere.
+    """bfloat16 where the hardware multiplies it natively, float32 elsewhere, or with TOON_DTYPE=float32.
 
     On CPUs that is AVX512_BF16 or AMX, read from /proc/cpuinfo where there is one.
+    Raises: UsageError for another TOON_DTYPE than auto and float32.
     """
+    wanted = os.environ.get("TOON_DTYPE", "auto")
+    if wanted not in ("auto", "float32"):
+        raise UsageError(f"TOON_DTYPE is {wanted[:20]!r}; it can be auto or float32")
+    if wanted == "float32":
+        return torch.float32
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     if device.type == "cpu":

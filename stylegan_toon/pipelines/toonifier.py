@@ -24,7 +24,7 @@ from stylegan_toon.nn.lens import swell
 from stylegan_toon.nn.upscaler import Upscaler, enlarge
 from stylegan_toon.pipelines.blend import nothing_changes, other_codes
 from stylegan_toon.pipelines.invert import Inverter
-from stylegan_toon.pipelines.models import UPSCALER, find_model, pretrained
+from stylegan_toon.pipelines.models import UPSCALER, check_encoder, find_model, pretrained
 from stylegan_toon.stylegan2.blend import Recipe, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
 from stylegan_toon.stylegan2.encoder import Encoder
@@ -138,6 +138,7 @@ class Toonifier(Inverter):
         """Whether the encoder gives shifts of all resolutions: what is drawn then lies where the photo is."""
         try:
             encoder = self._load_encoder()
+            check_encoder(encoder, self.source)
         except ModelError:  # fit says so, or does without
             return False
         return isinstance(encoder, Encoder) and bool(encoder.config.fine)

@@ -35,7 +35,7 @@ def train(limit, out, batch):
     shape = "--steps 1 --resolution 64 --channels 16,16,16,16,16 --w-dim 16 --mapping-layers 2 --device cpu"
     call = ["train", "tests/fixtures/faces16.zip", "--out", str(out), "--batch", str(batch), *shape.split()]
     # One arena: those of other threads would each reserve 64 MB of address space, or not, as it happens.
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "TOON_DTYPE": "float32"}
     command = [sys.executable, "-c", RUN, json.dumps([limit, call])]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=900)
     return done.returncode, done.stderr.splitlines()
