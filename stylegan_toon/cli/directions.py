@@ -36,6 +36,7 @@ from stylegan_toon.cli.common import Common, toon_command
 @faces.blend
 @faces.psi
 @faces.refine
+@faces.raw
 @faces.metadata
 @click.option("--out", type=click.Path(), default="direction", show_default=True, help="The edit file.")
 def directions(common: Common, positive: str, negative: str, **options: Any) -> None:

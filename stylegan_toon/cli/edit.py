@@ -35,6 +35,7 @@ from stylegan_toon.cli.common import Common, toon_command
 @faces.blend
 @faces.psi
 @faces.refine
+@faces.raw
 @faces.metadata
 @click.option("--save", type=click.Path(), help="Also write the edited codes there, as a latent file.")
 @click.option("--out", type=click.Path(), default="out", show_default=True, help="Folder for the strips.")

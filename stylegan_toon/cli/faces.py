@@ -28,6 +28,9 @@ refine = click.option(
 metadata = click.option(
     "--metadata/--no-metadata", default=True, help="Write into every PNG how it was made, or not."
 )
+raw = click.option(
+    "--raw", is_flag=True, help="Pictures as the networks draw them: small, without eyes, strokes and finish."
+)
 strengths = click.option(
     "--strength", "strengths", type=float, multiple=True, help="How much; below 0 backwards; repeatable."
 )

@@ -27,6 +27,7 @@ from stylegan_toon.cli.common import Common, toon_command
 @click.option("--style", "styles", multiple=True, help="Draw the sliders with this child; repeatable.")
 @faces.blend
 @faces.psi
+@faces.raw
 @faces.metadata
 @click.option("--out", type=click.Path(), default="sefa", show_default=True, help="Folder for the results.")
 def factorize(common: Common, **options: Any) -> None:

@@ -31,6 +31,7 @@ from stylegan_toon.cli.common import Common, toon_command
 @faces.blend
 @faces.psi
 @faces.refine
+@faces.raw
 @click.option("--save", type=click.Path(), help="Also write every frame's code there, as a latent file.")
 @click.option(
     "--out", type=click.Path(), default="walk.gif", show_default=True, help=".gif, .png, .webp or .mp4."

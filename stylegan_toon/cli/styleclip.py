@@ -102,6 +102,7 @@ from stylegan_toon.cli.common import Common, toon_command
     show_default=True,
     help="Go on with a mapper's run in --out, or begin anew.",
 )
+@faces.raw
 @faces.metadata
 @click.option("--out", type=click.Path(), default="out", show_default=True, help="Folder for the results.")
 def styleclip(common: Common, text: str | None, edit: str | None, **options: Any) -> None:

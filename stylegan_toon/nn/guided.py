@@ -47,3 +47,37 @@ def along_photo(photo: Tensor, guide: Tensor, change: Tensor, radius: int, eps: 
         lines = F.interpolate(lines, photo.shape[2:], mode="bilinear", align_corners=False)
     a, b = lines.chunk(2, 1)
     return photo + a * photo + b
+
+
+def changed_photo(
+    photo: Tensor,
+    guide: Tensor,
+    before: Tensor,
+    after: Tensor,
+    large: Tensor,
+    radius: int,
+    eps: float,
+    far: float,
+) -> tuple[Tensor, Tensor]:
+    """A photo on which a small drawing of it was changed: its own detail, but where shapes have moved.
+
+    Where the change is nearly a line of the photo (guided_lines) the photo is drawn on with it, as by
+    along_photo, what is left of the change added; where it is not, the changed drawing stands.
+    Args:
+        photo: [N, C, S, S]; guide: [N, C, R, R], the same picture.
+        before, after: [N, C, R, R], the drawing of it and what became of that; large: [N, C, S, S], after.
+        radius, eps: as guided_lines. far: how far from its line, a mean over channels and a square of 5, the
+            change must be for the photo to count for e^-1.
+    Returns: the changed photo, [N, C, S, S] and [N, C, R, R]. Where after is before it is the photo.
+    """
+    change = after - before
+    a, b = guided_lines(guide, change, radius, eps)
+    left = change - (a * guide + b)
+    kept = torch.exp(-((box_mean(left.abs().mean(1, keepdim=True), 2) / far) ** 2))
+    kept = box_mean(kept, 2)  # no hard rims
+    lines = torch.cat([a, b, left, kept], 1)
+    if lines.shape[2:] != photo.shape[2:]:
+        lines = F.interpolate(lines, photo.shape[2:], mode="bilinear", align_corners=False)
+    large_a, large_b, large_left, share = lines.split([photo.shape[1]] * 3 + [1], 1)
+    drawn_on = photo + large_a * photo + large_b + large_left
+    return large + share * (drawn_on - large), after + kept * (guide + change - after)

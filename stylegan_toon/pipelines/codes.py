@@ -10,14 +10,16 @@ from torch import Tensor
 
 from stylegan_toon.data import load_pictures
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
-from stylegan_toon.images import list_images
+from stylegan_toon.faces.align import align
+from stylegan_toon.images import list_images, to_tensor
 from stylegan_toon.methods.freezesg import Known
 from stylegan_toon.methods.invert import STEPS
+from stylegan_toon.nn.guided import changed_photo
 from stylegan_toon.paths import sample_file
 from stylegan_toon.pipelines.generate import PSI, parse_seeds, read_latents, read_shift, seed_z
 from stylegan_toon.pipelines.invert import Inverter
 from stylegan_toon.pipelines.own import origin
-from stylegan_toon.pipelines.toonifier import Toonifier
+from stylegan_toon.pipelines.toonifier import EDGES, FLAT, STROKES, Toonifier
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.edits import is_child
 from stylegan_toon.stylegan2.encoder import Encoder, predict_shift
@@ -26,18 +28,24 @@ from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latent_files import SUFFIX, belongs, load_latents
 from stylegan_toon.stylegan2.latents import truncate
 
+Photo = tuple[Tensor, Tensor]
+FAR = 0.1  # of changed_photo, by eye: with less a face loses its detail wherever its light has changed
+
 
 @dataclass(frozen=True)
 class Codes:
     """names: N, of files. w_plus: [N, L, D] of the source. z: [N, Z] where all are of seeds.
 
     shift: [N, C, r, r] of features, 0 for faces that have none; None where no face has.
+    photos: of N, the aligned square of the photo as Family.shown has it, [1, 3, S, S], and as the source
+    sees it, [1, 3, R, R]; None of what is no photo. No photos at all are ().
     """
 
     names: list[str]
     w_plus: Tensor
     z: Tensor | None = None
     shift: Tensor | None = None
+    photos: Sequence[Photo | None] = ()
 
     def rows(self) -> Iterator[tuple[str, Tensor, Tensor | None]]:
         """Name, w_plus [1, L, D] and shift [1, C, r, r] of every face."""
@@ -55,16 +63,30 @@ class Family:
         blend: int | Recipe | None = None,
         device: str = "auto",
         report: Callable[[str], None] = lambda text: None,
+        raw: bool = False,
     ):
-        """Load source and styles. Raises: as Toonifier."""
-        toons = {name: Toonifier(name, source, blend, device, report) for name in styles}
+        """Load source and styles.
+
+        raw: shown() gives pictures as the networks draw them, neither enlarged nor finished.
+        Raises: as Toonifier.
+        """
+        upscale = "none" if raw else "auto"
+        toons = {
+            name: Toonifier(name, source, blend, device, report, upscale=upscale, strokes=STROKES)
+            for name in styles
+        }
         self._inverter = next(iter(toons.values())) if toons else Inverter(source, device, report)
+        self._toons, self._raw = toons, raw
+        if not toons and not raw:
+            self._inverter.load_upscaler()
         self.source, self.checkpoint = self._inverter.source, self._inverter.source_checkpoint
         self.source_name, self.report, self.files = source, report, self._inverter.files
         self.styles = {name: toon.cartoon for name, toon in toons.items()}
         self._children = {name: toon.style_checkpoint for name, toon in toons.items()}
         for name, toon in [*toons.items()][1:]:
             self.files[f"style {name}"] = toon.files["style"]
+        if self._inverter.upscaler:
+            self.files["upscaler"] = self._inverter.upscaler_entry
 
     @property
     def networks(self) -> dict[str, Generator]:
@@ -107,7 +129,8 @@ class Family:
         names, w_plus = [name for part in parts for name in part.names], torch.cat([p.w_plus for p in parts])
         z = [part.z for part in parts if part.z is not None]
         z_of_all = torch.cat(z) if len(z) == len(parts) else None
-        return Codes(_distinct(names), w_plus, z_of_all, _together(parts))
+        photos = [photo for part in parts for photo in part.photos or [None] * len(part.names)]
+        return Codes(_distinct(names), w_plus, z_of_all, _together(parts), photos if any(photos) else ())
 
     def _one(self, text: str, psi: float | None, steps: int, space: str) -> Codes:
         path, g = Path(text), self.source
@@ -122,22 +145,28 @@ class Family:
             names = [stem] if len(w_plus) == 1 else [f"{stem}-{i + 1}" for i in range(len(w_plus))]
             shift = read_shift(path, g) if space == "f/w+" else None
             return Codes(names, w_plus.to(g.w_mean), shift=shift)
-        names, found = [], []
+        names, found, photos = [], [], list[Photo | None]()
+        detail = not self._raw and self._inverter.shows_person()
         for file, relative in list_images([text]):
             try:
-                square = self._inverter.crops(*self._inverter.faces_of(file, "largest"))
+                photo, faces = self._inverter.faces_of(file, "largest")
             except InputError as error:
                 if file == path:
                     raise
                 self.report(f"left out: {error}")
                 continue
+            square = self._inverter.crops(photo, faces)
             found.append(self._inverter.fit(square, steps, space))
             names.append("-".join(relative.with_suffix("").parts))
+            if detail:
+                size = g.config.resolution * (2 if self._inverter.upscaler else 1)
+                large = self._inverter.like(to_tensor(align(photo, faces[0].points, size)))
+                photos.append((large, square))
         if not found:
             raise InputError(f"no face found in the pictures of {shown(path)}; give other photos")
         shifts = [one.shift for one in found if one.shift is not None]
         w_plus = torch.cat([one.w_plus.detach() for one in found])
-        return Codes(names, w_plus, shift=torch.cat(shifts) if shifts else None)
+        return Codes(names, w_plus, None, torch.cat(shifts) if shifts else None, photos)
 
     def mapped(self, z: Tensor, psi: float | None = None) -> Tensor:
         """w_plus [N, L, D] of z [N, Z], truncated; psi None is generate's."""
@@ -156,6 +185,38 @@ class Family:
                 for one, own in zip(w_plus.split(1), shifts, strict=True)
             ]
         return torch.cat(drawn)
+
+    def shown(
+        self,
+        plain: Tensor,
+        drawn: Tensor | None = None,
+        style: str | None = None,
+        photos: Sequence[Photo | None] = (),
+        before: Tensor | None = None,
+    ) -> Tensor:
+        """Faces as people are shown them, [N, 3, S, S] on the CPU, made one at a time as by draw.
+
+        Args:
+            plain: [N, 3, R, R], what the source draws.
+            drawn: [N, 3, R, R], what a style draws of the same codes; None shows plain. style: its name.
+            photos: those of Codes; the photo itself is shown, with what became of its face, and the style
+                is drawn along it. before: [N, 3, R, R], what the source draws of the photos' codes.
+        Returns: twice as large where there is an upscaler, those of a style as toonify makes cartoons; of a
+            raw Family as they are.
+        """
+        if self._raw:
+            return plain if drawn is None else drawn
+        like, size, made = self._inverter.like, plain.shape[3], []
+        for i, photo in enumerate(photos or [None] * len(plain)):
+            face = like(plain[i : i + 1])
+            large, guide = self._inverter.doubled(face, 2.0 * size), face
+            if photo and before is not None:
+                old = like(before[i : i + 1])
+                large, guide = changed_photo(*photo, old, face, large, EDGES, FLAT, FAR)
+            if drawn is not None and style is not None and style != self.source_name:
+                large = self._toons[style].finished(face, like(drawn[i : i + 1]), (large, guide))
+            made.append(large.clamp(-1, 1).cpu())
+        return torch.cat(made)
 
 
 def _together(parts: Sequence[Codes]) -> Tensor | None:

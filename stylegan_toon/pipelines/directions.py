@@ -34,6 +34,7 @@ def factorize(
     device: str = "auto",
     report: Callable[[str], None] = lambda text: None,
     metadata: bool = True,
+    raw: bool = False,
 ) -> list[Path]:
     """Save the strongest directions of some layers by SeFa, a slider each, and all for one face together.
 
@@ -41,12 +42,12 @@ def factorize(
     Args:
         layers: as latents.parse_layers. count: how many directions, at most D.
         faces: for the sliders, as Family.gather takes them. strengths: their columns; none is STEPS.
-        styles: that draw the sliders, a row each; none is source.
+        styles: that draw the sliders, a row each; none is source. raw: as Family.
         out: the folder.
     Returns: OUT/LAYERS-1.edit.safetensors and OUT/LAYERS-1.png, 2 and on, and OUT/LAYERS.png.
     Raises: UsageError, InputError, ModelError, DiskError.
     """
-    family = Family(source, styles, blend, device, report)
+    family = Family(source, styles, blend, device, report, raw)
     g, stem = family.source, "+".join(part.strip() for part in layers.split(","))
     chosen = parse_layers(layers, g.config.n_layers)
     if not 0 < count <= g.config.w_dim:
@@ -83,6 +84,7 @@ def find_direction(
     device: str = "auto",
     report: Callable[[str], None] = lambda text: None,
     metadata: bool = True,
+    raw: bool = False,
 ) -> tuple[list[Path], float]:
     """Save the direction from the faces of negative to those of positive, and a slider of it.
 
@@ -90,14 +92,14 @@ def find_direction(
     Args:
         positive, negative: two or more faces each, as Family.gather takes them: folders, most often.
         how: a key of MAKERS. layers: which the direction may have, as latents.parse_layers.
-        faces, strengths, styles: as in factorize. refine: as Family.gather.
+        faces, strengths, styles: as in factorize. refine, raw: as Family and gather.
         out: the edit file; its ending may be left out.
     Returns: the edit file and its slider, OUT.png; and held_out_accuracy.
     Raises: UsageError, InputError, ModelError, DiskError.
     """
     if how not in MAKERS:
         raise UsageError(f"no way to a direction is called {how[:40]!r}; known: {', '.join(MAKERS)}")
-    family = Family(source, styles, blend, device, report)
+    family = Family(source, styles, blend, device, report, raw)
     g = family.source
     chosen = parse_layers(layers, g.config.n_layers)
     kinds = [family.gather(given, psi, refine).w_plus[:, chosen].cpu() for given in (positive, negative)]
@@ -121,11 +123,18 @@ def find_direction(
 
 
 def slider(family: Family, edit: Edit, codes: Codes, strengths: Sequence[float]) -> Tensor:
-    """[N * networks, strengths, 3, R, R]: every face drawn by every network."""
+    """[N * networks, strengths, 3, S, S]: every face drawn by every network."""
+
+    def drawn(network: Generator) -> list[Tensor]:
+        moved = (apply_edit(network, codes.w_plus, edit, strength) for strength in strengths)
+        return [family.draw(w_plus, g, codes.shift) for g, w_plus in moved]
+
+    before, plain = family.draw(codes.w_plus, family.source, codes.shift), drawn(family.source)
     pictures = []
-    for network in family.networks.values():
-        drawn = (apply_edit(network, codes.w_plus, edit, strength) for strength in strengths)
-        pictures.append(torch.stack([family.draw(moved, g, codes.shift) for g, moved in drawn], 1))
+    for name, network in family.networks.items():
+        pairs = zip(plain, drawn(network), strict=True)
+        columns = [family.shown(*pair, name, codes.photos, before) for pair in pairs]
+        pictures.append(torch.stack(columns, 1))
     return torch.stack(pictures, 1).flatten(0, 1)
 
 

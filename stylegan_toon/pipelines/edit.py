@@ -34,6 +34,7 @@ def edit_faces(
     device: str = "auto",
     report: Callable[[str], None] = lambda text: None,
     metadata: bool = True,
+    raw: bool = False,
 ) -> list[Path]:
     """Write a strip for every face: before | after by source, then the same by every style.
 
@@ -42,7 +43,7 @@ def edit_faces(
         faces: as Family.gather takes them.
         strengths: one picture each; none takes the edit's own.
         layers: which w_plus layers may change, as latents.parse_layers.
-        blend, psi, refine: as Family and gather.
+        blend, psi, refine, raw: as Family and gather.
         out: the folder.
         save: also write the edited codes there: a latent file.
     Returns: OUT/NAME-edit.png for every face, grid.png with the first ROWS of them, and the latent file.
@@ -55,22 +56,22 @@ def edit_faces(
     if save is not None and (len(strengths) > 1 or not edit.moves_codes):
         why = "several strengths" if len(strengths) > 1 else "an edit of styles, which are no codes"
         raise UsageError(f"a latent file cannot hold {why}; leave --save out")
-    family = Family(source, styles, blend, device, report)
+    family = Family(source, styles, blend, device, report, raw)
     family.check(edit.meta, file)
     chosen = parse_layers(layers, family.source.config.n_layers)
     codes = family.gather(faces, psi, refine, "f/w+")
-    networks = [family.source, *family.styles.values()]
     about = {"command": "edit", "models": family.files, "edit": file_entry(file), "layers": chosen}
     about |= {"strengths": strengths}
     strips: list[Tensor] = []
     written: list[Path] = []
-    for name, w_plus, shift in codes.rows():
-        row = []
-        for network in networks:
-            row.append(family.draw(w_plus, network, shift))
-            for strength in strengths:
-                edited, moved = apply_edit(network, w_plus, edit, strength, chosen)
-                row.append(family.draw(moved, edited, shift))
+    for k, (name, w_plus, shift) in enumerate(codes.rows()):
+        row, plain = [], list[Tensor]()
+        for style, network in [(source, family.source), *family.styles.items()]:
+            for i, strength in enumerate([0.0, *strengths]):
+                drawn_by, moved = apply_edit(network, w_plus, edit, strength, chosen)
+                drawn = family.draw(moved, drawn_by, shift)
+                plain += [drawn] if style == source else []
+                row.append(family.shown(plain[i], drawn, style, codes.photos[k : k + 1], plain[0]))
         strip, path = torch.cat(row), Path(out) / f"{name}-edit.png"  # not over a photo there
         save_png(path, grid(strip, len(strip)), chunks({**about, "face": name}) if metadata else {})
         written.append(path)

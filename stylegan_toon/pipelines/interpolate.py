@@ -42,6 +42,7 @@ def interpolate(
     save: str | Path | None = None,
     device: str = "auto",
     report: Callable[[str], None] = lambda text: None,
+    raw: bool = False,
 ) -> list[Path]:
     """Write a moving picture that goes through the faces in their order.
 
@@ -51,7 +52,7 @@ def interpolate(
         space: "w" goes straight from w_plus to w_plus; "z" on the great circle, of seeds alone.
         loop: go back to the first, too, and play for ever; else the last frame is the last face.
         styles: drawn side by side, in this order; none draws source.
-        blend, psi, refine: as Family and gather.
+        blend, psi, refine, raw: as Family and gather.
         out: its ending chooses the format, one of animation.SUFFIXES.
         save: also write every frame's code there: a latent file.
     Returns: out, and the latent file.
@@ -64,14 +65,15 @@ def interpolate(
         raise UsageError(
             f"{frames} frames at {fps:g} a second: wanted 1..{MAX_FRAMES}, and up to 1000 a second"
         )
-    family = Family(source, styles, blend, device, report)
+    family = Family(source, styles, blend, device, report, raw)
     codes = family.gather(faces, psi, refine, "f/w+")
     w_plus, shift = _path(codes, family, frames, space, loop, psi)
-    networks = list(family.networks.values())
 
     def picture(face: tuple[str, Tensor, Tensor | None]) -> np.ndarray:
-        drawn = [family.draw(face[1], g, face[2]) for g in networks]
-        return to_uint8(grid(torch.cat(drawn), len(networks))[None])[0]
+        plain = family.draw(face[1], family.source, face[2])
+        drawn = ((family.draw(face[1], g, face[2]), name) for name, g in family.networks.items())
+        shown = [family.shown(plain, *one) for one in drawn]
+        return to_uint8(grid(torch.cat(shown), len(shown))[None])[0]
 
     keys = [picture(face) for face in islice(codes.rows(), 16)]
     names = [f"frame{i:04d}" for i in range(len(w_plus))]

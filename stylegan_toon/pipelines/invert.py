@@ -22,11 +22,19 @@ from stylegan_toon.features.mobileface import NAME, load_mobileface
 from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor
 from stylegan_toon.metadata import chunks, file_entry, model_entry
 from stylegan_toon.methods.invert import RANK, RATE, SHIFTED, STEPS, Inversion, near_rate, refine, tune
+from stylegan_toon.nn.upscaler import Upscaler, enlarge
 from stylegan_toon.paths import pretrained_file
-from stylegan_toon.pipelines.models import check_encoder, load_network, parent_name, sibling
+from stylegan_toon.pipelines.models import (
+    UPSCALER,
+    check_encoder,
+    load_network,
+    parent_name,
+    pretrained,
+    sibling,
+)
 from stylegan_toon.stylegan2.adapters import style_checkpoint
 from stylegan_toon.stylegan2.encoder import Encoder, predict_shift
-from stylegan_toon.stylegan2.files import AnyEncoder, build_encoder, build_generator
+from stylegan_toon.stylegan2.files import AnyEncoder, build_encoder, build_generator, build_upscaler
 from stylegan_toon.stylegan2.latent_files import SUFFIX, save_latents
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -73,6 +81,22 @@ class Inverter:
         self._report, self._lpips = report, lpips
         self._look: Look | None = None
         self._encoder: AnyEncoder | None = None
+        self.upscaler: Upscaler | None = None
+        self.upscaler_entry: dict[str, Any] = {}  # told of only where it was used
+
+    def load_upscaler(self, which: str | Path = "auto") -> None:
+        """What doubled() enlarges by: the network that ships, if it is there; none; or a name, run or file.
+
+        Raises: ModelError.
+        """
+        if which != "none" and (which != "auto" or pretrained("upscaler")):
+            name = UPSCALER if which == "auto" else which
+            self.upscaler, *_ = self._open("upscaler", name, "upscaler", build_upscaler)
+            self.upscaler_entry = self.files.pop("upscaler")
+
+    def doubled(self, pictures: Tensor, edge: float) -> Tensor:
+        """Pictures [N, 3, R, R] as the upscaler enlarges them to edge, if there is one."""
+        return pictures if self.upscaler is None else enlarge(self.upscaler, pictures, edge)
 
     def _open(
         self,
@@ -85,6 +109,15 @@ class Inverter:
         network, files, made = load_network(name, what, build, self.device, parents)
         self.files[role] = model_entry(files, name)
         return (double(network) if self.exact else network), files, made
+
+    def shows_person(self) -> bool:
+        """Whether the encoder gives shifts of all resolutions: what is drawn then lies where the photo is."""
+        try:
+            encoder = self._load_encoder()
+            check_encoder(encoder, self.source)
+        except ModelError:  # fit says so, or does without
+            return False
+        return isinstance(encoder, Encoder) and bool(encoder.config.fine)
 
     @property
     def encoder(self) -> AnyEncoder | None:

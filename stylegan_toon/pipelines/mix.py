@@ -30,6 +30,7 @@ def mix(
     device: str = "auto",
     report: Callable[[str], None] = lambda text: None,
     metadata: bool = True,
+    raw: bool = False,
 ) -> list[Path]:
     """A grid: the faces of rows down the left side, those of columns along the top, between them the mixed.
 
@@ -37,13 +38,13 @@ def mix(
         rows, columns: faces, as Family.gather takes them.
         layers: which w_plus layers are the row's, as latents.parse_layers.
         style: draws columns and mixed faces; the rows are then drawn by source, as photos. None is source.
-        blend, psi, refine: as Family and gather.
+        blend, psi, refine, raw: as Family and gather.
         save: also write the mixed codes, row by row, there: a latent file.
         metadata: write into the picture how it was made.
     Returns: out, and the latent file.
     Raises: UsageError, InputError, ModelError, MissingPartError (device), DiskError.
     """
-    family = Family(source, [style] if style else [], blend, device, report)
+    family = Family(source, [style] if style else [], blend, device, report, raw)
     chosen = parse_layers(layers, family.source.config.n_layers)
     a, b = family.gather(rows, psi, refine), family.gather(columns, psi, refine)
     if len(a.names) * len(b.names) > MAX_CELLS:
@@ -52,8 +53,10 @@ def mix(
     network = next(iter(family.networks.values()))
     n = len(b.names)
     mixed = torch.cat([pick(one.expand(n, -1, -1), b.w_plus, chosen) for one in a.w_plus.split(1)])
-    heads, top = family.draw(a.w_plus, family.source), family.draw(b.w_plus, network)
-    cells = family.draw(mixed, network).unflatten(0, (len(a.names), n))
+    every = torch.cat([b.w_plus, mixed])
+    drawn = family.shown(family.draw(every, family.source), family.draw(every, network), style)
+    heads, top = family.shown(family.draw(a.w_plus, family.source)), drawn[:n]
+    cells = drawn[n:].unflatten(0, (len(a.names), n))
     sheet = [torch.ones_like(heads[:1]), top]
     for head, line in zip(heads.split(1), cells, strict=True):
         sheet += [head, line]

@@ -263,12 +263,13 @@ def edit_by_text(
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
     metadata: bool = True,
+    raw: bool = False,
 ) -> tuple[list[Path], dict[str, Any]]:
     """Learn an edit, or take a ready one, and apply it to faces: before | after by source and styles.
 
     Args:
         order: what to learn; None applies ready.
-        faces, blend, psi, refine: as Family and Family.gather take them.
+        faces, blend, psi, refine, raw: as Family and Family.gather take them.
         ready: an edit or mapper file, or the name of one in edits/ of a model folder.
         strength: how much of it, which a learnt edit keeps; None is its own, 1 for moved codes.
         layers: which of w_plus a ready edit may change; None is all. Learning has those of the order.
@@ -286,7 +287,7 @@ def edit_by_text(
     edit = load_edit(path) if path else None
     if not styles and source in ("faces", "faces-128"):
         styles = (STYLE,)
-    family, out = Family(source, styles, blend, device, report), Path(out)
+    family, out = Family(source, styles, blend, device, report, raw), Path(out)
     student = Student(family, order, seed, psi) if order else None
     if edit and path:
         family.check(edit.meta, path)
@@ -328,7 +329,13 @@ def edit_by_text(
             )
     goal = student.goal if student else None
     scores = {name: scored(*pair, text, goal, family.source.w_mean.device) for name, pair in pairs.items()}
-    sheet = torch.stack([side[:ROWS] for pair in pairs.values() for side in pair], 1).flatten(0, 1)
+    faces_before, photos = pairs[source][0][:ROWS], codes.photos[:ROWS]
+    shown = [
+        family.shown(plain[:ROWS], side[:ROWS], name, photos, faces_before)
+        for name, pair in pairs.items()
+        for plain, side in zip(pairs[source], pair, strict=True)
+    ]
+    sheet = torch.stack(shown, 1).flatten(0, 1)
     picture = out / f"{stem}.png"
     note = {**about, "faces": codes.names[:ROWS]}
     save_png(picture, grid(sheet, 2 * len(pairs)), chunks(note) if metadata else {})

@@ -21,14 +21,13 @@ from stylegan_toon.nn.finish import FINISHES, finished
 from stylegan_toon.nn.guided import along_photo
 from stylegan_toon.nn.kuwahara import kuwahara, paint
 from stylegan_toon.nn.lens import swell
-from stylegan_toon.nn.upscaler import Upscaler, enlarge
 from stylegan_toon.pipelines.blend import nothing_changes, other_codes
 from stylegan_toon.pipelines.invert import Inverter
-from stylegan_toon.pipelines.models import UPSCALER, check_encoder, find_model, pretrained
+from stylegan_toon.pipelines.models import find_model
 from stylegan_toon.stylegan2.blend import Recipe, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
 from stylegan_toon.stylegan2.encoder import Encoder
-from stylegan_toon.stylegan2.files import build_generator, build_upscaler
+from stylegan_toon.stylegan2.files import build_generator
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
 
@@ -107,17 +106,12 @@ class Toonifier(Inverter):
         if blend is None and (type(own) is not int or not 0 <= own <= most):
             raise ModelError(f"{shown(style)} wants blend {str(own)[:20]}, not 0..{most}; give --blend")
         self.set_blend(own if blend is None else blend)
-        self.upscaler: Upscaler | None = None
         self.strokes, self.around = strokes, around
         own_finish = str(made.meta.get("finish"))
         self.finish = finish or (own_finish if own_finish in FINISHES else "paint")
         self.eyes = (_share(made.meta.get("eyes"), MOST_EYES) or 0.0) if eyes is None else eyes
         self._detail = _share(made.meta.get("detail"), 1.0) if detail is None else detail
-        self.upscaler_entry: dict[str, Any] = {}
-        if upscale != "none" and (upscale != "auto" or pretrained("upscaler")):
-            name = UPSCALER if upscale == "auto" else upscale
-            self.upscaler, *_ = self._open("upscaler", name, "upscaler", build_upscaler)
-            self.upscaler_entry = self.files.pop("upscaler")  # told of only where it was used
+        self.load_upscaler(upscale)
         shares = self.recipe.shares(self.source.config.n_resolutions)
         if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
             report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
@@ -133,15 +127,6 @@ class Toonifier(Inverter):
     def detail(self) -> float:
         """How much of the photo's detail comes back, 0 to 1."""
         return self._detail if self._detail is not None else DETAIL * self.shows_person()
-
-    def shows_person(self) -> bool:
-        """Whether the encoder gives shifts of all resolutions: what is drawn then lies where the photo is."""
-        try:
-            encoder = self._load_encoder()
-            check_encoder(encoder, self.source)
-        except ModelError:  # fit says so, or does without
-            return False
-        return isinstance(encoder, Encoder) and bool(encoder.config.fine)
 
     def steps(self, refine: int | None) -> int:
         """How many steps of optimisation --refine 0 to 3 takes; None is 0 if shows_person, else 1."""
@@ -172,7 +157,7 @@ class Toonifier(Inverter):
         out, small = [], drawn.crops.shape[3]
         for i, (face, edge) in enumerate(zip(drawn.faces, edges, strict=True)):
             one = drawn.only(i)
-            large, photo = self._doubled(one.cartoons, edge), one.crops
+            large, photo = self.doubled(one.cartoons, edge), one.crops
             size = large.shape[3]
             if one.plain is not None:
                 if size != small:
@@ -180,10 +165,6 @@ class Toonifier(Inverter):
                 large = self.detailed(large, photo, one.crops, one.cartoons - one.plain)
             out.append(self._painted(large, size / small)[0])
         return out
-
-    def _doubled(self, pictures: Tensor, edge: float) -> Tensor:
-        """Pictures [N, 3, R, R] as the upscaler enlarges them to edge, if there is one."""
-        return pictures if self.upscaler is None else enlarge(self.upscaler, pictures, edge)
 
     def _painted(self, pictures: Tensor, times: float) -> Tensor:
         """Pictures [N, 3, S, S] with larger eyes, and in strokes where they are larger than the model."""
@@ -253,12 +234,26 @@ class Toonifier(Inverter):
                 z = normal((n, g.config.z_dim), draw, self.exact).to(self.device)
                 codes = truncate(g.codes(z), g.centre(), 0.7)
         plain, cartoons = self.draw(codes, g), self.draw(codes)
-        small = g.config.resolution
-        faces, large = (self._doubled(pictures, 2.0 * small) for pictures in (plain, cartoons))
+        faces, made = self.doubled(plain, 2.0 * g.config.resolution), self.finished(plain, cartoons)
+        return grid(torch.stack([faces, made], 1).flatten(0, 1), 8)
+
+    def finished(
+        self, plain: Tensor, cartoons: Tensor, photos: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """Cartoons [N, 3, R, R] of codes that are no photo's, as toonify makes them, [N, 3, S, S].
+
+        Args:
+            plain: [N, 3, R, R], what the source draws of the same codes.
+            photos: what stands for the photos, [N, 3, S, S] and [N, 3, R, R]; None is plain, and S then
+                twice R where there is an upscaler, else R.
+        """
+        small = self.source.config.resolution
+        large = self.doubled(cartoons, 2.0 * small if photos is None else float(photos[0].shape[3]))
         if self.detail:
-            large = self.detailed(large, faces, plain, cartoons - plain)
-        made = [self.like(to_tensor(self.crop(one))) for one in self._painted(large, faces.shape[3] / small)]
-        return grid(torch.stack([faces, torch.cat(made)], 1).flatten(0, 1), 8)
+            faces = (self.doubled(plain, 2.0 * small), plain) if photos is None else photos
+            large = self.detailed(large, *faces, cartoons - plain)
+        made = [self.like(to_tensor(self.crop(one))) for one in self._painted(large, large.shape[3] / small)]
+        return torch.cat(made)
 
 
 def toon(

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from stylegan_toon.data import load_pictures
-from stylegan_toon.nn.guided import along_photo, box_mean, guided_filter
+from stylegan_toon.nn.guided import along_photo, box_mean, changed_photo, guided_filter
 from stylegan_toon.nn.superpixel import lab, means, superpixels
 
 
@@ -65,6 +65,22 @@ def test_a_speck_that_the_picture_does_not_have_is_spread_and_edges_stay():
     assert found[..., :8].max() < 0.2
     assert (found[..., 16:] - 1.5).abs().max() < 1e-2
     assert found[0, 0, 20, 12] - found[0, 0, 20, 11] > 1.3  # between two pixels, as in the photo
+
+
+def test_a_photo_keeps_its_detail_through_a_change_of_light_and_loses_it_where_a_shape_has_moved():
+    photo, before, large = torch.rand(3, 1, 3, 48, 48, dtype=torch.float64).unbind(0)
+    guide, small = (torch.nn.functional.avg_pool2d(x, 2) for x in (photo, before))
+    unchanged, at = changed_photo(photo, guide, small, small, large, 1, 0.01, 0.1)
+    assert (unchanged - photo).abs().max() < 1e-12 and (at - guide).abs().max() < 1e-12
+    darker = small + 0.3 * guide - 0.2  # a line of the photo: all of it, pixel by pixel
+    found, at = changed_photo(photo, guide, small, darker, large, 1, 0.0, 0.1)
+    assert (found - (1.3 * photo - 0.2)).abs().max() < 1e-9 and (at - (1.3 * guide - 0.2)).abs().max() < 1e-9
+    moved = small.clone()
+    moved[..., 8:16, 8:16] += 20 * torch.rand(1, 3, 8, 8, dtype=torch.float64)  # no line of anything
+    found, at = changed_photo(photo, guide, small, moved, large, 1, 0.01, 0.1)
+    assert (found - large)[..., 22:26, 22:26].abs().max() < 1e-6
+    assert (at - moved)[..., 11:13, 11:13].abs().max() < 1e-6
+    assert (found - photo)[..., :2, :].abs().max() < 1e-12  # far away the photo is as it was
 
 
 def test_the_filter_has_the_gradient_of_its_formula():

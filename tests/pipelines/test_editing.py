@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
 from stylegan_toon.metadata import read
+from stylegan_toon.pipelines.codes import Family
 from stylegan_toon.pipelines.generate import seed_z
 from stylegan_toon.pipelines.models import load_generator
 from stylegan_toon.stylegan2.adapters import style_checkpoint
@@ -33,9 +35,11 @@ SIZE = 32
 def toon(models, tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN_TOON_HOME", str(models))
 
-    def call(command, *args, source="plain"):
+    def call(command, *args, source="plain", raw=True):
         out, err = io.StringIO(), io.StringIO()
         family = ("--source", source) if source else ()
+        if raw and command in ("mix", "interpolate", "factorize", "directions", "edit"):
+            family += ("--raw",)
         everything = [command, *map(str, args), *family, "--device", "cpu"]
         with contextlib.chdir(tmp_path), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run(cli, everything, "stylegan-toon", ENVIRONMENT)
@@ -299,6 +303,57 @@ def test_an_edit_shows_before_and_after_on_source_and_child(toon, tmp_path, netw
     assert strips.shape[:2] == (2, 6) and (strips[:, 1] == strips[:, 0]).all()
     assert near(strips[:, 2], pixels(networks[0], before - 0.5 * edit.tensors["w_plus"]))
     assert json.loads(out[0])["paths"][-1] == "out/grid.png"
+
+
+def test_edits_are_shown_enlarged_and_cartoons_as_toonify_makes_them(toon, tmp_path, models, edit):
+    """Without --raw; the style's finish, of a file that names one, shows in the style's columns alone."""
+    drawn = load(models / "models" / "drawn-32.generator.safetensors")
+    save(tmp_path / "inked.safetensors", replace(drawn, meta=drawn.meta | {"finish": "ink"}))
+    faces = ("--seeds", "1,2", "--style", "inked.safetensors", "--blend", "0")
+    commands = {
+        "out/grid.png": ("edit", "x.edit.safetensors", *faces),
+        "mix.png": ("mix", "--rows", "1", "--columns", "2", *faces[2:]),
+        "sefa/all-1.png": ("factorize", "--count", "1", *faces),
+        "walk.png": ("interpolate", "1,2", "--frames", "1", "--style", "plain", *faces[2:]),
+    }
+    commands["walk.png"] += ("--out", "walk.png")
+    for path, command in commands.items():
+        assert toon(*command)[0] == 0
+        small = Image.open(tmp_path / path).convert("RGB")
+        code, _, err = toon(*command, raw=False)
+        assert code == 0, err
+        large = Image.open(tmp_path / path).convert("RGB")
+        assert large.size == (2 * small.width, 2 * small.height), path
+        if path in ("out/grid.png", "walk.png"):  # the source's columns first
+            half = np.asarray(large.resize(small.size, Image.Resampling.BOX)).astype(float)
+            gap = np.abs(half - np.asarray(small)).mean((0, 2))
+            ours, style = np.split(gap, 2)
+            assert ours.mean() < 6 and style.mean() > 2 * ours.mean(), (path, ours.mean(), style.mean())
+    assert {"source", "style", "upscaler"} <= set(read(tmp_path / "mix.png")["models"])
+
+
+def test_a_photo_is_shown_itself_and_drawn_on_where_the_edit_changes_it():
+    """The shipped models: before is the photo, to the rounding of its pixels; with no edit so is after."""
+    family = Family("faces", ["comic"], device="cpu")
+    codes = family.gather([str(PORTRAIT), "3"], refine=0, space="f/w+")
+    (large, small), none = codes.photos
+    assert none is None and large.shape[2:] == (256, 256) and small.shape[2:] == (128, 128)
+    before = family.draw(codes.w_plus, family.source, codes.shift)
+    shown = family.shown(before, photos=codes.photos, before=before)
+    assert (shown[:1] - large).abs().max() < 1e-5
+    assert shown.shape == (2, 3, 256, 256) and torch.equal(shown[1:], family.shown(before[1:]))
+    after = before.clone()
+    after[:, :, 80:100, 40:88] = before[:, :, 80:100, 40:88].flip(3)  # a mouth that is another
+    shown = family.shown(after, photos=codes.photos, before=before)
+    gap = (shown[0] - large[0]).abs().mean(0)
+    assert gap[170:190, 90:166].mean() > 0.02 and gap[:136].max() < 1e-5 and gap[226:].max() < 1e-5
+    cartoon = family.draw(codes.w_plus, family.styles["comic"], codes.shift)
+    along = family.shown(before, cartoon, "comic", codes.photos, before)
+    plain = family.shown(before, cartoon, "comic")
+    fine = [x[0].mean(0).diff(dim=1).abs().mean() for x in (along, plain)]
+    assert fine[0] > 1.1 * fine[1]  # the photo's own detail is in its cartoon
+    raw = Family("faces", device="cpu", raw=True)
+    assert raw.gather([str(PORTRAIT)], refine=0).photos == () and raw.shown(before) is before
 
 
 def test_an_edit_works_on_a_style_file_and_on_a_saved_blend(toon, tmp_path, networks, edit):

@@ -39,7 +39,7 @@ def toon(models, tmp_path, monkeypatch):
     def call(*args, command="styleclip"):
         out, err = io.StringIO(), io.StringIO()
         own = ("--clip", "clip.safetensors") if command == "styleclip" and "--text" in args else ()
-        everything = [command, *map(str, args), *own, "--source", "plain", "--device", "cpu"]
+        everything = [command, *map(str, args), *own, "--source", "plain", "--raw", "--device", "cpu"]
         with contextlib.chdir(tmp_path), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run(cli, everything, "stylegan-toon", ENVIRONMENT)
         return code, out.getvalue().split("\n")[:-1], err.getvalue()
