@@ -29,6 +29,7 @@ class Faces(click.ParamType):
     "stylegan-toon toonify holiday/ --style storybook --out cartoons",
     "stylegan-toon toonify me.jpg --refine 2 --blend 3",
     "stylegan-toon toonify me.jpg --blend 3 --blend-width 0.5",
+    "stylegan-toon toonify me.jpg --edit sad --style comic",
     "stylegan-toon toonify --blend 4                    (no photo: source | cartoon pairs)",
 )
 @click.argument("photos", nargs=-1, type=click.Path())
@@ -95,6 +96,12 @@ class Faces(click.ParamType):
     type=click.Choice(["paint", "cel", "comic", "flat", "ink"]),
     help="Draw the whole picture in tones and lines: as a cel of an animation, a comic, flat colours or ink. "
     "Default: the style's own, mostly paint, which adds nothing.",
+)
+@click.option(
+    "--edit", metavar="NAME|FILE", help="Change the faces first: sad, happy, angry, or an edit file."
+)
+@click.option(
+    "--strength", type=float, help="How much of --edit; below 0 backwards. Default: the edit's own."
 )
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Photos at a time.")
 @click.option("--exact", is_flag=True, help="The same bytes on every machine; up to 4 times slower.")

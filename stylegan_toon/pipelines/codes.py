@@ -14,14 +14,13 @@ from stylegan_toon.faces.align import align
 from stylegan_toon.images import list_images, to_tensor
 from stylegan_toon.methods.freezesg import Known
 from stylegan_toon.methods.invert import STEPS
-from stylegan_toon.nn.guided import changed_photo
 from stylegan_toon.paths import sample_file
 from stylegan_toon.pipelines.generate import PSI, parse_seeds, read_latents, read_shift, seed_z
 from stylegan_toon.pipelines.invert import Inverter
+from stylegan_toon.pipelines.models import check_codes
 from stylegan_toon.pipelines.own import origin
-from stylegan_toon.pipelines.toonifier import EDGES, FLAT, STROKES, Toonifier
+from stylegan_toon.pipelines.toonifier import STROKES, Toonifier, edited
 from stylegan_toon.stylegan2.blend import Recipe
-from stylegan_toon.stylegan2.edits import is_child
 from stylegan_toon.stylegan2.encoder import Encoder, predict_shift
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
@@ -29,7 +28,6 @@ from stylegan_toon.stylegan2.latent_files import SUFFIX, belongs, load_latents
 from stylegan_toon.stylegan2.latents import truncate
 
 Photo = tuple[Tensor, Tensor]
-FAR = 0.1  # of changed_photo, by eye: with less a face loses its detail wherever its light has changed
 
 
 @dataclass(frozen=True)
@@ -98,17 +96,7 @@ class Family:
 
         Raises: ModelError naming the file and the network.
         """
-        if not belongs(meta, self.checkpoint):
-            raise ModelError(
-                f"{shown(file, 60)} was made with a generator of weights {meta['parent'][:8]}, and "
-                f"{shown(self.source_name, 40)} is another; name it with --source"
-            )
-        for name, child in self._children.items():
-            if not is_child(child, meta):
-                raise ModelError(
-                    f"{shown(file, 50)} is of {shown(self.source_name, 30)}, and {shown(name, 40)} is no "
-                    "child of it: it learnt other codes; name another --style"
-                )
+        check_codes(meta, file, self.source_name, self.checkpoint, self._children)
 
     def gather(
         self, given: Sequence[str], psi: float | None = None, refine: int = 1, space: str = "w+"
@@ -212,7 +200,7 @@ class Family:
             large, guide = self._inverter.doubled(face, 2.0 * size), face
             if photo and before is not None:
                 old = like(before[i : i + 1])
-                large, guide = changed_photo(*photo, old, face, large, EDGES, FLAT, FAR)
+                large, guide = edited(*photo, old, face, large)
             if drawn is not None and style is not None and style != self.source_name:
                 large = self._toons[style].finished(face, like(drawn[i : i + 1]), (large, guide))
             made.append(large.clamp(-1, 1).cpu())

@@ -4,9 +4,9 @@ A style file is opened together with its parent, and is a generator from then on
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ from stylegan_toon.paths import pretrained_dirs, pretrained_file
 from stylegan_toon.pipelines import catalogue
 from stylegan_toon.stylegan2.adapters import KIND, Style, is_plain, merge, read_style, weights_digest
 from stylegan_toon.stylegan2.discriminator import Discriminator
-from stylegan_toon.stylegan2.edits import MAPPER_SUFFIX, SUFFIX
+from stylegan_toon.stylegan2.edits import MAPPER_SUFFIX, SUFFIX, is_child
 from stylegan_toon.stylegan2.encoder import Config as EncoderConfig
 from stylegan_toon.stylegan2.files import (
     AnyEncoder,
@@ -31,6 +31,7 @@ from stylegan_toon.stylegan2.files import (
     build_upscaler,
 )
 from stylegan_toon.stylegan2.generator import Generator
+from stylegan_toon.stylegan2.latent_files import belongs
 
 EDITS = "edits"  # the folder of ready edits, in each of pretrained_dirs()
 RUNS = Path("runs")  # below the working folder
@@ -64,6 +65,32 @@ def load_encoder(name_or_file: str | Path, device: str | torch.device = "cpu") -
 def load_upscaler(name_or_file: str | Path, device: str | torch.device = "cpu") -> Upscaler:
     """As load_generator; of a run last.upscaler.safetensors."""
     return load_network(name_or_file, "upscaler", build_upscaler, device)[0]
+
+
+def check_codes(
+    meta: Mapping[str, Any],
+    file: str | Path,
+    source: str,
+    checkpoint: Checkpoint,
+    children: Mapping[str, Checkpoint],
+) -> None:
+    """That codes or an edit with this meta are of the source, and that its children draw them.
+
+    Args:
+        file, source: as they are called in the error. checkpoint: the source's. children: theirs by name.
+    Raises: ModelError naming the file and the network.
+    """
+    if not belongs(meta, checkpoint):
+        raise ModelError(
+            f"{shown(file, 60)} was made with a generator of weights {meta['parent'][:8]}, and "
+            f"{shown(source, 40)} is another; name it with --source"
+        )
+    for name, child in children.items():
+        if not is_child(child, meta):
+            raise ModelError(
+                f"{shown(file, 50)} is of {shown(source, 30)}, and {shown(name, 40)} is no "
+                "child of it: it learnt other codes; name another --style"
+            )
 
 
 def check_encoder(encoder: AnyEncoder, generator: Generator) -> None:

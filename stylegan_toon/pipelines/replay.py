@@ -18,7 +18,7 @@ from stylegan_toon.images import load_image, save_png, to_uint8
 from stylegan_toon.metadata import chunks, read, sha256
 from stylegan_toon.nn.finish import FINISHES
 from stylegan_toon.pipelines.generate import draw_numbers, map_latents, read_latents, read_shift, square_grid
-from stylegan_toon.pipelines.models import find_model, load_generator, locate, sibling
+from stylegan_toon.pipelines.models import find_edit, find_model, load_generator, locate, sibling
 from stylegan_toon.pipelines.toonifier import MOST_EYES, MOST_STROKES, Toonifier, toon
 from stylegan_toon.stylegan2.blend import Recipe
 from stylegan_toon.stylegan2.generator import NOISE_MODES
@@ -154,6 +154,20 @@ class _Note:
             )
         raise ModelError(f"the {role} of {shown(self.file, 40)} is missing: {str(missing)[:110]}")
 
+    def edit(self, folders: Sequence[Path]) -> str:
+        """The name or file of the edit that was used. Raises: ModelError."""
+        name, called, digest = self.entry("models", "edit")
+        for candidate in (name, *(str(folder / called) for folder in folders)):
+            try:
+                if sha256(find_edit(candidate)) == digest:
+                    return candidate
+            except ModelError:
+                continue
+        raise ModelError(
+            f"the edit of {shown(self.file, 40)}, {called[:40]} (SHA-256 {digest[:12]}), is not here; name "
+            "its folder with --models"
+        )
+
     def input(self, key: str, given: str | Path | None) -> Path:
         """The photo or the latents that were used. Raises: InputError."""
         name, called, digest = self.entry(key, key)
@@ -214,6 +228,7 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
     if "encoder" in used and note.entry("models", "encoder")[0] != note.entry("models", "source")[0]:
         encoder = note.model("encoder", folders, what="encoder")
     upscale = note.model("upscaler", folders, what="upscaler") if "upscaler" in used else "none"
+    edit = note.edit(folders) if "edit" in used else None
     sizes = {}
     most_of = {"strokes": MOST_STROKES, "around": MOST_STROKES, "eyes": MOST_EYES, "detail": 1.0}
     for key, most in most_of.items():
@@ -226,7 +241,7 @@ def _toonify(note: _Note, photo: str | Path | None, folders: Sequence[Path], dev
     toonifier = Toonifier(
         style, source, recipe, device, exact=exact, detector=detector, encoder=encoder, upscale=upscale,
         strokes=sizes["strokes"], around=sizes["around"], finish=finish, eyes=sizes["eyes"],
-        detail=sizes["detail"],
+        detail=sizes["detail"], edit=edit, strength=float(note.get("strength", int, float)) if edit else None,
     )  # fmt: skip
     if "photo" not in note.about:
         return to_uint8(toonifier.pairs(seed)[None])[0]

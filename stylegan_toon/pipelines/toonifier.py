@@ -10,22 +10,24 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stylegan_toon.errors import ModelError, shown
+from stylegan_toon.errors import ModelError, UsageError, shown
 from stylegan_toon.exact import normal
 from stylegan_toon.faces.align import align, side
 from stylegan_toon.faces.detect import Face
 from stylegan_toon.faces.paste import paste
 from stylegan_toon.images import grid, to_levels, to_tensor, to_uint8
+from stylegan_toon.metadata import file_entry
 from stylegan_toon.methods.invert import STEPS, Inversion
 from stylegan_toon.nn.finish import FINISHES, finished
-from stylegan_toon.nn.guided import along_photo
+from stylegan_toon.nn.guided import along_photo, changed_photo
 from stylegan_toon.nn.kuwahara import kuwahara, paint
 from stylegan_toon.nn.lens import swell
 from stylegan_toon.pipelines.blend import nothing_changes, other_codes
 from stylegan_toon.pipelines.invert import Inverter
-from stylegan_toon.pipelines.models import find_model
+from stylegan_toon.pipelines.models import check_codes, find_edit, find_model
 from stylegan_toon.stylegan2.blend import Recipe, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
+from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import build_generator
 from stylegan_toon.stylegan2.generator import Generator
@@ -36,32 +38,33 @@ MOST_EYES = 1.0  # by eye: beyond it they meet at the nose
 LINES = 256.0  # px: of a face so large, lines around are as wide as those that styles are taught with
 AROUND = 1.8  # likewise, of the photo around the faces: by eye, no softer and no sharper than they are
 DETAIL = 0.8  # by eye: with 1 nothing of the model's own hand is left, with less its smears show
+FAR = 0.1  # of changed_photo, by eye: with less a face loses its detail wherever its light has changed
 EDGES, FLAT = 3, 0.01  # of the lines by which the style follows the photo: px of the model, and a variance
 
 
 @dataclass(frozen=True)
 class Drawn:
     """The faces of a photo and what was drawn of them: crops [N, 3, R, R] of the photo, their cartoons, and,
-    where its detail is wanted, what the source draws of the same codes."""
+    where its detail is wanted, what the source draws of the same codes, and before they were edited."""
 
     photo: Image.Image
     faces: Sequence[Face]
     crops: Tensor
     cartoons: Tensor
     plain: Tensor | None = None
+    before: Tensor | None = None
 
     def only(self, i: int) -> "Drawn":
         """The face i alone."""
-        plain = None if self.plain is None else self.plain[i : i + 1]
-        return Drawn(
-            self.photo, self.faces[i : i + 1], self.crops[i : i + 1], self.cartoons[i : i + 1], plain
-        )
+        at = slice(i, i + 1)
+        drawn = (None if x is None else x[at] for x in (self.plain, self.before))
+        return Drawn(self.photo, self.faces[at], self.crops[at], self.cartoons[at], *drawn)
 
 
 class Toonifier(Inverter):
     """The loaded models of one style, ready for any number of photos."""
 
-    space = "f3/w+"  # what is drawn is not edited any more
+    space = "f3/w+"  # what is drawn is not edited any more; with an edit that of Inverter
 
     def __init__(
         self,
@@ -80,6 +83,8 @@ class Toonifier(Inverter):
         finish: str | None = None,
         eyes: float | None = None,
         detail: float | None = None,
+        edit: str | None = None,
+        strength: float | None = None,
     ):
         """Load source, style and encoder, and blend.
 
@@ -96,7 +101,10 @@ class Toonifier(Inverter):
             eyes: how much larger enlarged() makes them, likewise.
             detail: how much of what the photo shows, and the source does not draw, enlarged() brings back, 0
                 to 1. None takes the style's own, if it names one; else DETAIL if shows_person, and 0 if not.
-        Raises: ModelError, UsageError (blend out of range), MissingPartError (device, insightface).
+            edit: a file, or the name of one that ships: what faces look like before they are drawn.
+            strength: how much of it; None is its own.
+        Raises: ModelError, UsageError (blend out of range; strength without edit), MissingPartError (device,
+            insightface).
         """
         super().__init__(source, device, report, exact, detector, insightface_root, encoder)
         parents = [find_model(source)]  # of a style file, most often
@@ -112,11 +120,25 @@ class Toonifier(Inverter):
         self.eyes = (_share(made.meta.get("eyes"), MOST_EYES) or 0.0) if eyes is None else eyes
         self._detail = _share(made.meta.get("detail"), 1.0) if detail is None else detail
         self.load_upscaler(upscale)
+        self.edit, self.strength = self._opened(edit, strength, style, source)
         shares = self.recipe.shares(self.source.config.n_resolutions)
         if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
             report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
         if not same_mapping(self.source, self._child):
             report(other_codes(style, source))
+
+    def _opened(
+        self, edit: str | None, strength: float | None, style: str, source: str
+    ) -> tuple[Edit | None, float]:
+        if edit is None:
+            if strength is not None:
+                raise UsageError("--strength says how much of an edit; name one with --edit")
+            return None, 0.0
+        file = find_edit(edit)
+        made = load_edit(file)
+        check_codes(made.meta, file, source, self.source_checkpoint, {style: self.style_checkpoint})
+        self.files["edit"], self.space = file_entry(file, edit), Inverter.space
+        return made, made.strength if strength is None else strength
 
     def set_blend(self, how: int | Recipe) -> None:
         """Blend by a recipe, or with the k lowest resolutions of the source. Raises: UsageError."""
@@ -129,8 +151,12 @@ class Toonifier(Inverter):
         return self._detail if self._detail is not None else DETAIL * self.shows_person()
 
     def steps(self, refine: int | None) -> int:
-        """How many steps of optimisation --refine 0 to 3 takes; None is 0 if shows_person, else 1."""
-        return STEPS[(0 if self.shows_person() else 1) if refine is None else refine]
+        """How many steps of optimisation --refine 0 to 3 takes; None is 0 if shows_person, else 1.
+
+        Of what is edited None is 1: codes alone, which an edit moves, then show more of the person.
+        """
+        enough = self.edit is None and self.shows_person()
+        return STEPS[(0 if enough else 1) if refine is None else refine]
 
     def draw(self, w_plus: Tensor, generator: Generator | None = None, shift: Tensor | None = None) -> Tensor:
         """Cartoons [N, 3, R, R] of codes, or what another generator of the family draws; shift as in fit."""
@@ -141,12 +167,23 @@ class Toonifier(Inverter):
         self, photos: Sequence[tuple[Image.Image, Sequence[Face]]], crops: Tensor, found: Inversion
     ) -> list[Drawn]:
         """What is drawn of some photos' faces, of whose crops [N, 3, R, R] found are the codes."""
-        cartoons, counts = self.draw(found.w_plus, shift=found.shift), [len(faces) for _, faces in photos]
-        plain: Sequence[Tensor | None] = [None] * len(photos)
+        counts = [len(faces) for _, faces in photos]
+        cartoons = self.draw(*self._edited(self.cartoon, found.w_plus), found.shift)
+        nothing: Sequence[Tensor | None] = [None] * len(photos)
+        plain = before = nothing
         if self.detail:
-            plain = self.draw(found.w_plus, self.source, found.shift).split(counts)
-        parts = zip(photos, crops.split(counts), cartoons.split(counts), plain, strict=True)
+            drawn = self.draw(*self._edited(self.source, found.w_plus), found.shift)
+            plain = drawn.split(counts)
+            if self.edit:
+                before = self.draw(found.w_plus, self.source, found.shift).split(counts)
+        parts = zip(photos, crops.split(counts), cartoons.split(counts), plain, before, strict=True)
         return [Drawn(*photo, *made) for photo, *made in parts]
+
+    def _edited(self, generator: Generator, w_plus: Tensor) -> tuple[Tensor, Generator]:
+        """Codes and generator for draw, of edited faces."""
+        if self.edit is None:
+            return w_plus, generator
+        return apply_edit(generator, w_plus, self.edit, self.strength)[::-1]
 
     def enlarged(self, drawn: Drawn, edges: Sequence[float]) -> list[Tensor]:
         """The cartoons of Drawn, each doubled by the upscaler until it has its edge, at most to 4 R.
@@ -157,12 +194,15 @@ class Toonifier(Inverter):
         out, small = [], drawn.crops.shape[3]
         for i, (face, edge) in enumerate(zip(drawn.faces, edges, strict=True)):
             one = drawn.only(i)
-            large, photo = self.doubled(one.cartoons, edge), one.crops
+            large, photo, guide = self.doubled(one.cartoons, edge), one.crops, one.crops
             size = large.shape[3]
             if one.plain is not None:
                 if size != small:
                     photo = self.like(to_tensor(align(one.photo, face.points, size)))
-                large = self.detailed(large, photo, one.crops, one.cartoons - one.plain)
+                if one.before is not None:
+                    after = self.doubled(one.plain, edge)
+                    photo, guide = edited(photo, guide, one.before, one.plain, after)
+                large = self.detailed(large, photo, guide, one.cartoons - one.plain)
             out.append(self._painted(large, size / small)[0])
         return out
 
@@ -254,6 +294,17 @@ class Toonifier(Inverter):
             large = self.detailed(large, *faces, cartoons - plain)
         made = [self.like(to_tensor(self.crop(one))) for one in self._painted(large, large.shape[3] / small)]
         return torch.cat(made)
+
+
+def edited(
+    photo: Tensor, crop: Tensor, before: Tensor, after: Tensor, large: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Photos [N, 3, S, S] and [N, 3, R, R] as an edit changes them: nn.guided.changed_photo.
+
+    before, after: [N, 3, R, R], what the source draws. large: [N, 3, S, S], after.
+    """
+    with torch.inference_mode():
+        return changed_photo(photo, crop, before, after, large, EDGES, FLAT, FAR)
 
 
 def toon(

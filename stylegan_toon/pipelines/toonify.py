@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from stylegan_toon.config import to_json
-from stylegan_toon.errors import InputError
+from stylegan_toon.errors import InputError, UsageError
 from stylegan_toon.faces.align import side
 from stylegan_toon.faces.detect import Face
 from stylegan_toon.images import list_images, save_png
@@ -56,6 +56,8 @@ def toonify_files(
     finish: str | None = None,
     eyes: float | None = None,
     detail: float | None = None,
+    edit: str | None = None,
+    strength: float | None = None,
 ) -> Iterator[Result]:
     """Turn the faces of photos (files and folders) into cartoons: a Result a picture or failed photo.
 
@@ -72,12 +74,15 @@ def toonify_files(
         upscale, strokes: how faces and crops grow that are larger than the model, as Toonifier.
         around, finish, eyes, detail: how the photo is painted around them, what is drawn then, how much
             larger eyes become, and how much of the photo's detail comes back, likewise.
+        edit, strength: what becomes of the faces before they are drawn, likewise; of photos alone.
     Raises: ModelError, UsageError, MissingPartError, DiskError; a photo's own failure is its Result's error.
     """
     toonifier = Toonifier(
         style, source, blend, device, report, exact, detector, insightface_root, encoder, upscale, strokes,
-        around, finish, eyes, detail,
+        around, finish, eyes, detail, edit, strength,
     )  # fmt: skip
+    if edit is not None and not photos:
+        raise UsageError("--edit needs a photo; on random faces styleclip --edit shows it")
 
     def save(path: Path, picture: Any, **more: Any) -> None:
         about = {"command": "toonify", "seed": seed, "blend": to_json(toonifier.recipe), "exact": exact}
@@ -115,6 +120,7 @@ def toonify_files(
             photo, found = one
             base = free(Path(out) / relative.with_suffix(".png"), file, "toon")
             about = {"photo": file_entry(file), "faces": faces, "refine_steps": steps} if metadata else {}
+            about |= {"strength": toonifier.strength} if edit is not None else {}
             if metadata and detector != "yunet":
                 about["detector"] = detector
             drawn = next(drawings)

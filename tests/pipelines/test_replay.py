@@ -12,13 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from stylegan_toon.checkpoint.format import save
+from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
 from stylegan_toon.images import save_png
 from stylegan_toon.metadata import KEY, read
 from stylegan_toon.pipelines.convert import convert
 from stylegan_toon.stylegan2.config import Config
+from stylegan_toon.stylegan2.edits import Edit, save_edit
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
 from tests.checkpoint import irse_file
@@ -74,6 +75,20 @@ def test_a_toonified_photo_comes_again_to_the_byte(call, tmp_path, options):
     assert about["models"]["style"]["name"] == "drawn" and about["photo"]["name"] == "me.png"
     assert ("identity" in about["models"]) == ("--refine" not in options)
     assert about["exact"] == ("--exact" in options)
+
+
+def test_an_edited_photo_comes_again_and_a_missing_edit_is_said(call, models, tmp_path):
+    edit = Edit("x", "hand", {"w_plus": torch.ones(8, 8)}, 2.0)
+    save_edit(tmp_path / "x.edit.safetensors", edit, load(models / "models/plain-32.generator.safetensors"))
+    about = same(
+        call, tmp_path, "toonify", "me.png", *STYLE, "--edit", "x.edit.safetensors", "--strength", "-1"
+    )
+    assert about["strength"] == -1 and about["models"]["edit"]["file"] == "x.edit.safetensors"
+    (tmp_path / "there").mkdir()
+    (tmp_path / "x.edit.safetensors").rename(tmp_path / "there/x.edit.safetensors")
+    code, _, err = call("replay", "out/me.png", "--out", "b")
+    assert (code, err.count("\n")) == (4, 1) and "the edit of out/me.png" in err
+    assert call("replay", "out/me.png", "--out", "b", "--models", "there")[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from stylegan_toon.nn.lens import swell
 from stylegan_toon.pipelines.toonifier import DETAIL, Toonifier
 from stylegan_toon.stylegan2.blend import Recipe, blend
 from stylegan_toon.stylegan2.config import Config
+from stylegan_toon.stylegan2.edits import Edit, load_edit, save_edit
 from stylegan_toon.stylegan2.generator import Generator
 
 PORTRAIT = Path(__file__).parents[2] / "samples" / "nasa_astronaut.png"
@@ -189,6 +190,47 @@ def test_the_photos_detail_comes_back_as_the_option_or_the_file_of_the_style_say
     for value in ("-0.1", "1.1", "fine"):
         code, _, err = toon(PORTRAIT, "--detail", value)
         assert code == 2 and "--detail" in err
+
+
+def test_faces_are_edited_before_they_are_drawn(toon, models, tmp_path):
+    """As the codes say with --detail 0; with 1, a source as style, and none of the edit, it is the photo."""
+    source = models / "models/plain-32.generator.safetensors"
+    made = Edit("x", "hand", {"w_plus": 3 * torch.randn(8, 8)}, 2.0)
+    save_edit(tmp_path / "x.edit.safetensors", made, load(source))
+    direction = load_edit(tmp_path / "x.edit.safetensors").tensors["w_plus"]
+    edit = ("--edit", "x.edit.safetensors", "--crop-only", "--refine-steps", "0", "--eyes", "0")
+    photo = Image.open(PORTRAIT).convert("RGB")
+    (face,) = find_faces(photo)
+    toonifier = Toonifier("drawn", "plain", 0)
+    toonifier.space = "f/w+"
+    found = toonifier.fit(toonifier.crops(photo, [face]), 0)
+    for name, strength in (("own", ()), ("back", ("--strength", "-1.5"))):
+        code, _, err = toon(PORTRAIT, *edit, *strength, "--blend", "0", "--detail", "0", "--out", name)
+        assert code == 0, err
+        with Image.open(tmp_path / name / "nasa_astronaut.png") as picture:
+            pixels, about = np.asarray(picture), json.loads(picture.info["stylegan-toon"])
+        how_much = 2.0 if name == "own" else -1.5
+        wanted = toonifier.draw(found.w_plus + how_much * direction, shift=found.shift)
+        assert np.abs(pixels - (wanted[0].permute(1, 2, 0).double().numpy() + 1) * 127.5).max() < 0.51
+        assert about["strength"] == how_much and about["models"]["edit"]["name"] == "x.edit.safetensors"
+    same = ("--blend", "4", "--detail", "1")
+    for name, strength in (("none", "0"), ("much", "4")):
+        assert toon(PORTRAIT, *edit, *same, "--strength", strength, "--out", name)[0] == 0
+    none, much = (
+        np.asarray(Image.open(tmp_path / f"{name}/nasa_astronaut.png")).astype(int)
+        for name in ("none", "much")
+    )
+    assert np.abs(none - np.asarray(align(photo, face.points, 32))).max() <= 1
+    drawn = toonifier.draw(found.w_plus + 4 * direction, toonifier.source, found.shift)
+    wanted = (drawn[0].permute(1, 2, 0).numpy() + 1) * 127.5
+    assert np.abs(much - wanted).mean() < 0.2 * np.abs(none - wanted).mean()  # shapes have moved: it is drawn
+    for args, code, words in (
+        (("--strength", "1", PORTRAIT), 2, "--edit"),
+        (("--edit", "x.edit.safetensors"), 2, "needs a photo"),
+        (("--edit", "none", PORTRAIT), 4, "no edit is called"),
+    ):
+        found_code, _, err = toon(*args)
+        assert (found_code, err.count("\n")) == (code, 1) and words in err, err
 
 
 def test_detail_is_on_by_itself_only_where_the_encoder_shows_the_person(models, monkeypatch):
