@@ -20,6 +20,10 @@ from stylegan_toon.errors import UsageError
 if TYPE_CHECKING:
     from stylegan_toon.pipelines.targets import Target
 
+RAMP = (
+    0.1  # the average's half-life is at most so much of what was seen: else a short run shows half the source
+)
+
 
 @toon_command(
     "stylegan-toon finetune --target my_drawings/",
@@ -262,7 +266,7 @@ def finetune(
 
     method = Config(
         **gan_settings(options),
-        ema_ramp=0.0,
+        ema_ramp=0.0 if preset else RAMP,
         ada_p=options["ada_p"],
         freeze_mapping=mapping,
         freeze_g=freeze_g if freeze_g < 0 else max(freeze_g, freeze_sg or 0),

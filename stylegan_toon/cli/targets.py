@@ -48,7 +48,7 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def fitted(common: Common, **given: Any) -> None:
         from stylegan_toon.paths import sample_file
-        from stylegan_toon.pipelines.targets import FINISHES, KEPT, recipe, resolve
+        from stylegan_toon.pipelines.targets import EYES, FINISHES, KEPT, recipe, resolve
 
         target = resolve(given["target"], given["strict_target"])
         if target.note:
@@ -71,7 +71,7 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
         kind, numbers = recipe(found.number, found.resolutions)
         settings: dict[str, Any] = dict(numbers)
         if target.path == sample_file(target.name) and target.name in FINISHES:
-            settings["finish"] = FINISHES[target.name]
+            settings |= {"finish": FINISHES[target.name], "eyes": EYES}
         context = click.get_current_context()
         ours = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
         own = {name for name in given if context.get_parameter_source(name) not in ours}

@@ -126,7 +126,7 @@ def gan_options(lr: float, ema: float, ada_images: int) -> Decorator:
                 type=click.FloatRange(1),
                 default=ema,
                 show_default=True,
-                help="Half-life of the average, in pictures.",
+                help="Half-life of the average, in pictures; early in a run it is shorter.",
             ),
             click.option("--noise/--no-noise", default=None, help=noise),
             click.option("--loss", type=losses, default="nonsaturating", show_default=True, help=pairs),

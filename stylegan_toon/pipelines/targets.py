@@ -48,7 +48,8 @@ RECIPES: dict[str, Mapping[str, float]] = {
     },
     "many": {"blend": 3, **KEPT, "steps": 250, "look_every": 125},
 }
-FINISHES = {"toonhead": "flat", "avatar": "flat", "ink": "ink", "comic": "cel"}  # how these are drawn
+FINISHES = {"storybook": "comic", "toonhead": "cel", "avatar": "cel", "ink": "ink", "comic": "cel"}
+EYES = 0.4  # of these sets, which are drawn: as the styles that ship have them
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ def test_the_mapping_is_frozen_by_default_and_trained_beside_the_freezing_option
     code, out, said = toon("finetune", "--target", STORYBOOK, "--source", "small.safetensors", "--dry-run",
                            "--json", *options, *CPU, cwd=place)  # fmt: skip
     method = json.loads(out)["method"]
+    assert (method["ema_images"], method["ema_ramp"]) == (1500.0, 0.1)
     assert (method["freeze_g"], method["freeze_sg"], method["freeze_mapping"]) == (
         freeze_g,
         freeze_sg,
@@ -133,8 +134,8 @@ def test_the_preset_gives_that_repositorys_settings_and_what_is_typed_counts_mor
     common = ("--source", "small.safetensors", "--structure-layers", "2")
     method = plan(*common, "--preset", "cartoon-stylegan:freezeG=2,freezeD=1", cwd=place)["method"]
     wanted = {"freeze_g": 2, "freeze_d": 2, "freeze_mapping": True, "structure_of": "features", "mixing": 0.9,
-              "r1_weight": 10.0, "path_weight": 0.0, "ema_images": 2500.0, "ada_p": 0.0, "noise_lr": 0.1,
-              "structure_layers": 2}  # fmt: skip
+              "r1_weight": 10.0, "path_weight": 0.0, "ema_images": 2500.0, "ema_ramp": 0.0, "ada_p": 0.0,
+              "noise_lr": 0.1, "structure_layers": 2}  # fmt: skip
     assert method.items() >= wanted.items()
     method = plan(*common, "--preset", "cartoon-stylegan:freezeG=-1", "--r1", "3", "--batch", "8", cwd=place)[
         "method"

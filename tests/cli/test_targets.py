@@ -57,7 +57,10 @@ def test_webtoon_as_typed_says_what_stands_in_and_everything_bears_its_name(plac
     assert document["run"] == "runs/toonhead" and document["report"] == "runs/toonhead/report.html"
     lines = [line for line in err.splitlines() if "toonhead" in line]
     assert lines[0].startswith("no pictures in data/webtoon/") and "toonhead, which ships" in lines[0]
-    assert lines[1] == "toonhead: 900 pictures; many: --blend 2 --low-pass 2 --perceptual 0.5 --finish flat"
+    assert (
+        lines[1]
+        == "toonhead: 900 pictures; many: --blend 2 --low-pass 2 --perceptual 0.5 --finish cel --eyes 0.4"
+    )
     assert lines[2].startswith("toonhead: best at step ") and lines[2].endswith(
         "see runs/toonhead/report.html"
     )
@@ -65,7 +68,7 @@ def test_webtoon_as_typed_says_what_stands_in_and_everything_bears_its_name(plac
         load(run / "best.safetensors").meta["target"] == json.loads((run / "run.json").read_text())["target"]
     )
     assert load(run / "best.safetensors").meta["target"] == "toonhead"
-    assert load(run / "best.safetensors").meta["finish"] == "flat"
+    assert load(run / "best.safetensors").meta.items() >= {"finish": "cel", "eyes": 0.4}.items()
     looks = [entry for entry in entries(run) if "pictures" in entry]
     assert [entry["step"] for entry in looks] == [2, 3] and all(entry["structure"] > 0 for entry in looks)
     best = min(entry["kid"] for entry in looks)
@@ -135,7 +138,7 @@ def test_what_keeps_the_person_goes_with_the_recipes_blend(given, weights, place
 def test_drawings_of_known_photos_say_themselves_what_is_kept(place):
     given = ("--pairs", 5, "--codes", "nowhere", "--dry-run")
     _, _, err = toon("finetune", "--target", "toonhead", *SHORT, *given, cwd=place)
-    assert "many: --blend 2 --steps 250 --look-every 125 --finish flat" in err and "nowhere" in err
+    assert "many: --blend 2 --steps 250 --look-every 125 --finish cel --eyes 0.4" in err and "nowhere" in err
 
 
 def test_the_papers_pictures_are_read_where_they_lie_as_they_are(place, few):
