@@ -67,14 +67,14 @@ def changed_photo(
         photo: [N, C, S, S]; guide: [N, C, R, R], the same picture.
         before, after: [N, C, R, R], the drawing of it and what became of that; large: [N, C, S, S], after.
         radius, eps: as guided_lines. far: how far from its line, a mean over channels and a square of 5, the
-            change must be for the photo to count for e^-1.
+            change must be for the photo to count for half.
     Returns: the changed photo, [N, C, S, S] and [N, C, R, R]. Where after is before it is the photo.
     """
     change = after - before
     a, b = guided_lines(guide, change, radius, eps)
     left = change - (a * guide + b)
-    kept = torch.exp(-((box_mean(left.abs().mean(1, keepdim=True), 2) / far) ** 2))
-    kept = box_mean(kept, 2)  # no hard rims
+    gone = box_mean(left.abs().mean(1, keepdim=True), 2) / far
+    kept = box_mean(1 / (1 + gone * gone * gone * gone), 2)  # in arithmetic alone; no hard rims
     lines = torch.cat([a, b, left, kept], 1)
     if lines.shape[2:] != photo.shape[2:]:
         lines = F.interpolate(lines, photo.shape[2:], mode="bilinear", align_corners=False)

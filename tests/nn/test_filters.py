@@ -78,8 +78,8 @@ def test_a_photo_keeps_its_detail_through_a_change_of_light_and_loses_it_where_a
     moved = small.clone()
     moved[..., 8:16, 8:16] += 20 * torch.rand(1, 3, 8, 8, dtype=torch.float64)  # no line of anything
     found, at = changed_photo(photo, guide, small, moved, large, 1, 0.01, 0.1)
-    assert (found - large)[..., 22:26, 22:26].abs().max() < 1e-6
-    assert (at - moved)[..., 11:13, 11:13].abs().max() < 1e-6
+    assert (found - large)[..., 22:26, 22:26].abs().max() < 1e-4
+    assert (at - moved)[..., 11:13, 11:13].abs().max() < 1e-4
     assert (found - photo)[..., :2, :].abs().max() < 1e-12  # far away the photo is as it was
 
 

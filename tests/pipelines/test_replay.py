@@ -80,9 +80,8 @@ def test_a_toonified_photo_comes_again_to_the_byte(call, tmp_path, options):
 def test_an_edited_photo_comes_again_and_a_missing_edit_is_said(call, models, tmp_path):
     edit = Edit("x", "hand", {"w_plus": torch.ones(8, 8)}, 2.0)
     save_edit(tmp_path / "x.edit.safetensors", edit, load(models / "models/plain-32.generator.safetensors"))
-    about = same(
-        call, tmp_path, "toonify", "me.png", *STYLE, "--edit", "x.edit.safetensors", "--strength", "-1"
-    )
+    edited = ("--edit", "x.edit.safetensors", "--strength", "-1", "--exact", "--detail", "0.5")
+    about = same(call, tmp_path, "toonify", "me.png", *STYLE, *edited)
     assert about["strength"] == -1 and about["models"]["edit"]["file"] == "x.edit.safetensors"
     (tmp_path / "there").mkdir()
     (tmp_path / "x.edit.safetensors").rename(tmp_path / "there/x.edit.safetensors")
