@@ -15,7 +15,7 @@ from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
 from stylegan_toon.metadata import read, sha256
 from stylegan_toon.nn.upscaler import Config, Upscaler
-from stylegan_toon.pipelines import doctor, toonifier
+from stylegan_toon.pipelines import doctor, invert
 from stylegan_toon.stylegan2.files import upscaler_checkpoint
 
 STORYBOOK = Path(__file__).parents[1] / "fixtures/storybook16.zip"
@@ -139,7 +139,7 @@ def test_auto_takes_the_one_of_that_name_and_without_it_is_none_without_a_word(
         assert code == 4 and "upscale-x4" in err and err.count("\n") == 1
     finally:
         own.unlink()
-    for module in (toonifier, doctor):
+    for module in (invert, doctor):
         monkeypatch.setattr(module, "pretrained", lambda what: {})
     face, plain, _ = draw(*options, "--out", "h")
     assert face["upscaled"] == 1 and np.array_equal(plain, draw(*options, "--upscale", "none")[1])
