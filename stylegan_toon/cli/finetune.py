@@ -20,9 +20,7 @@ from stylegan_toon.errors import UsageError
 if TYPE_CHECKING:
     from stylegan_toon.pipelines.targets import Target
 
-RAMP = (
-    0.1  # the average's half-life is at most so much of what was seen: else a short run shows half the source
-)
+RAMP = 0.1  # of the pictures shown: the longest half-life of the average; a longer one shows the source
 
 
 @toon_command(

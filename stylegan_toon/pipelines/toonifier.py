@@ -1,5 +1,6 @@
 """The loaded models of one style: from a photo's faces to cartoons, enlarged, finished and put back."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +104,8 @@ class Toonifier(Inverter):
                 to 1. None takes the style's own, if it names one; else DETAIL if shows_person, and 0 if not.
             edit: a file, or the name of one that ships: what faces look like before they are drawn.
             strength: how much of it; None is its own.
-        Raises: ModelError, UsageError (blend out of range; strength without edit), MissingPartError (device,
-            insightface).
+        Raises: ModelError, UsageError (blend out of range; strength without edit or not finite),
+            MissingPartError (device, insightface).
         """
         super().__init__(source, device, report, exact, detector, insightface_root, encoder)
         parents = [find_model(source)]  # of a style file, most often
@@ -134,6 +135,10 @@ class Toonifier(Inverter):
             if strength is not None:
                 raise UsageError("--strength says how much of an edit; name one with --edit")
             return None, 0.0
+        if strength is not None and not math.isfinite(strength):
+            raise UsageError(
+                "the strength is no finite number; 1 is the edit as it was made, 0 is none of it"
+            )
         file = find_edit(edit)
         made = load_edit(file)
         check_codes(made.meta, file, source, self.source_checkpoint, {style: self.style_checkpoint})

@@ -227,6 +227,7 @@ def test_faces_are_edited_before_they_are_drawn(toon, models, tmp_path):
     for args, code, words in (
         (("--strength", "1", PORTRAIT), 2, "--edit"),
         (("--edit", "x.edit.safetensors"), 2, "needs a photo"),
+        (("--edit", "x.edit.safetensors", "--strength", "nan", PORTRAIT), 2, "finite"),
         (("--edit", "none", PORTRAIT), 4, "no edit is called"),
     ):
         found_code, _, err = toon(*args)
