@@ -14,7 +14,7 @@ styles = click.option(
     "--style", "styles", multiple=True, help="Also draw with this child of the source; repeatable."
 )
 psi = click.option(
-    "--psi", type=click.FloatRange(-2, 2), help="Truncation of seeds; 1 is none. Default: 0.7."
+    "--psi", type=click.FloatRange(-2, 2), help="Truncation of seeds and people; 1 is none. Default: 0.7."
 )
 blend = click.option(
     "--blend",
@@ -37,17 +37,29 @@ strengths = click.option(
 
 
 def chosen_faces(function: Function) -> Function:
-    """--seeds, --photo and --latents, each repeatable; faces_of puts them together."""
+    """--people, --seeds, --photo and --latents; faces_of puts them together."""
     for option in (
         click.option("--latents", multiple=True, type=click.Path(), help="A latent file; repeatable."),
         click.option("--photo", multiple=True, type=click.Path(), help="A photo or a folder; repeatable."),
-        click.option("--seeds", metavar="LIST", help="Such as 0-7,42. Default: four from --seed on."),
+        click.option("--seeds", metavar="LIST", help="Such as 0-7,42: random faces as generate draws them."),
+        click.option(
+            "--people",
+            metavar="LIST",
+            help="Such as 0-7,42: random faces as tame as photos. Default: four from --seed on.",
+        ),
     ):
         function = option(function)
     return function
 
 
 def faces_of(options: dict[str, Any], seed: int) -> list[str]:
-    """What chosen_faces gave, taken out of options; if nothing, four seeds from seed on."""
-    seeds, photos, latents = options.pop("seeds"), options.pop("photo"), options.pop("latents")
-    return [*([seeds] if seeds else []), *photos, *latents] or [f"{seed}-{seed + 3}"]
+    """What chosen_faces gave, taken out of options; if nothing, four people from seed on."""
+    people, seeds, photos, latents = (options.pop(name) for name in ("people", "seeds", "photo", "latents"))
+    if people is None and not (seeds or photos or latents):
+        people = f"{seed}-{seed + 3}"
+    return [
+        *([f"people:{people}"] if people is not None else []),
+        *([seeds] if seeds else []),
+        *photos,
+        *latents,
+    ]

@@ -119,6 +119,15 @@ class Inverter:
             return False
         return isinstance(encoder, Encoder) and bool(encoder.config.fine)
 
+    def knows_people(self) -> Encoder | None:
+        """The encoder, if it can draw codes spread as those of photos are (Encoder.codes_at)."""
+        try:
+            encoder = self._load_encoder()
+            check_encoder(encoder, self.source)
+        except ModelError:
+            return None
+        return encoder if isinstance(encoder, Encoder) and encoder.config.spread else None
+
     @property
     def encoder(self) -> AnyEncoder | None:
         """The encoder, once a photo has gone through it."""

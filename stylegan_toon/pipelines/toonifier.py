@@ -29,7 +29,6 @@ from stylegan_toon.pipelines.models import check_codes, find_edit, find_model
 from stylegan_toon.stylegan2.blend import Recipe, same_mapping, shared_resolutions
 from stylegan_toon.stylegan2.blend import blend as blend_generators
 from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit
-from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import build_generator
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.stylegan2.latents import truncate
@@ -271,9 +270,8 @@ class Toonifier(Inverter):
         is twice the model's size where there is an upscaler; cartoons are as those of photos.
         """
         g, draw, n = self.source, torch.Generator().manual_seed(seed), 4 * rows
-        encoder = self._encoder if self.shows_person() else None
         with torch.inference_mode():
-            if isinstance(encoder, Encoder) and encoder.config.spread:
+            if encoder := self.knows_people():
                 codes = encoder.codes_at(normal((n, encoder.config.spread), draw, self.exact).to(self.device))
             else:
                 z = normal((n, g.config.z_dim), draw, self.exact).to(self.device)
