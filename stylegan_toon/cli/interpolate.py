@@ -37,9 +37,9 @@ from stylegan_toon.cli.common import Common, toon_command
     "--out", type=click.Path(), default="walk.gif", show_default=True, help=".gif, .png, .webp or .mp4."
 )
 def interpolate(common: Common, **options: Any) -> None:
-    """Walk through FACES: seeds such as 0-4, photos, folders of photos, or latent files. Prints the path.
+    """Walk through FACES: seeds such as 0-4, people:0-4, photos, folders of photos, or latent files.
 
-    Several --style are drawn side by side; the source itself is one, by its name.
+    Prints the path. Several --style are drawn side by side; the source itself is one, by its name.
     """
     from stylegan_toon.pipelines.interpolate import interpolate as walk  # torch loads here, not for --help
 

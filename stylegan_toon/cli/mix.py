@@ -34,7 +34,8 @@ from stylegan_toon.cli.common import Common, toon_command
 def mix(common: Common, **options: Any) -> None:
     """Mix every face of --rows with every one of --columns: --layers from the row, the rest from the column.
 
-    FACES are seeds such as 0-3, photos, folders of photos, or latent files. Prints the paths written.
+    FACES are seeds such as 0-3, people such as people:0-3, photos, folders of photos, or latent files.
+    Prints the paths written.
     """
     from stylegan_toon.pipelines.mix import mix as draw  # torch loads here, not for --help
 
