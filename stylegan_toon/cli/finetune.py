@@ -182,6 +182,15 @@ RAMP = 0.1  # of the pictures shown: the longest half-life of the average; a lon
     help="Where --pairs finds them, squares cut as the photos were. Default: the target's pictures.",
 )
 @click.option(
+    "--portraits",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="WEIGHT",
+    help="Keep the portraits that ship as they are, eyes and mouth most: as --pairs with themselves. Without "
+    "--codes, where the encoder gives shifts.",
+)
+@click.option(
     "--blend",
     type=click.IntRange(0),
     default=0,
@@ -289,7 +298,18 @@ def finetune(
     run = make_run(common, out, options)
     named = {
         name: options[name]
-        for name in ("start", "encoder", "codes", "drawings", "edits", "finish", "eyes", "exclude", "mirror")
+        for name in (
+            "start",
+            "encoder",
+            "codes",
+            "drawings",
+            "portraits",
+            "edits",
+            "finish",
+            "eyes",
+            "exclude",
+            "mirror",
+        )
     }
     task = Task(target, source, device=common.device, **named)
     if dry_run:

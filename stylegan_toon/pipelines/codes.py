@@ -269,9 +269,10 @@ def read_codes(given: Sequence[str], g: Generator) -> Codes | None:
     return Codes(names, w_plus, shift=_together(parts))
 
 
-def portraits(encoder: Encoder, g: Generator) -> Known | None:
+def portraits(encoder: Encoder, g: Generator, themselves: bool = False) -> Known | None:
     """Codes and shifts of the photos that ship, and of their mirror images, as the encoder gives them.
 
+    themselves: each photo is its own drawing, so that a child that goes by pairs keeps eyes and mouths whole.
     None of an encoder that gives no shifts, whose spread says all it knows.
     """
     if encoder.shift is None:
@@ -284,7 +285,12 @@ def portraits(encoder: Encoder, g: Generator) -> Known | None:
             shown = part.to(g.w_mean) / 127.5 - 1
             w_plus = encoder(shown)
             found.append((w_plus, predict_shift(encoder, g, shown, w_plus)))
-    return Known(torch.cat([w for w, _ in found]), torch.cat([s for _, s in found if s is not None]))
+    known = Known(torch.cat([w for w, _ in found]), torch.cat([s for _, s in found if s is not None]))
+    if not themselves:
+        return known
+    return known._replace(
+        drawings=photos.float() / 127.5 - 1, paired=torch.ones(len(photos), dtype=torch.bool)
+    )
 
 
 def paired(codes: Codes, path: Path, size: int, report: Callable[[str], None]) -> Known:

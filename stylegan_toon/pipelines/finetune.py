@@ -81,6 +81,8 @@ class Task:
     codes: latent files, and folders of them, of photos, for photo_codes instead of the encoder's spread.
         Where pairs count, the picture that bears a file's name is that photo's drawing.
     drawings: a folder or archive of squares, where these are looked for; None means target.
+    portraits: where no codes are given, the weight of pairs in which the portraits that ship, whose codes are
+        taken then, are their own drawings; of an encoder that gives no shifts they are not known.
     edits: the directions, of source, whose effect the expression loss keeps; none means EXPRESSIONS.
     finish, eyes: what toonify makes of its pictures, of nn.finish.FINISHES, and how much larger of eyes.
     """
@@ -91,6 +93,7 @@ class Task:
     encoder: str | None = None
     codes: Sequence[str] = ()
     drawings: str | None = None
+    portraits: float = 0.0
     edits: Sequence[str] = ()
     finish: str = "paint"
     eyes: float = 0.0
@@ -182,6 +185,9 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
         encoder, method = _photo_codes(method, source, g, task.encoder)
     elif method.photo_codes < 0:
         method = replace(method, photo_codes=PHOTO_CODES if method.adversarial_weight else 1.0)
+    known = portraits(encoder, g, task.portraits > 0) if encoder else None
+    if known and known.drawings is not None:
+        method = replace(method, pairs_weight=task.portraits)
     look = (
         load_look(g.config.resolution, where)[0]
         if method.identity_weight or method.perceptual_weight or method.pairs_weight
@@ -189,7 +195,6 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     )
     try:
         moods = _expressions(_named(task, method), g, where)
-        known = portraits(encoder, g) if encoder else None
         if codes:
             known = Known(codes.w_plus, codes.shift)
         if codes and method.pairs_weight:

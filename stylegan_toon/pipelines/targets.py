@@ -26,8 +26,9 @@ PAPER = {
 FEW, SOME = 30, 300  # pictures
 # The fewer pictures, the less is trained, the more is varied (ADA), the closer is the watch.
 # What is blended, toonify draws so: coarse shapes of the person, the rest of the style; few freeze it anyway.
-# Light and features keep eyes and mouths whole there: of 900 heads without them, eyes broke within 300 steps.
-KEPT = {"low_pass": 2, "perceptual": 0.5}
+# Light, features and portraits keep eyes and mouths whole there: of 900 heads without them, eyes broke within
+# 300 steps.
+KEPT = {"low_pass": 2, "perceptual": 0.5, "portraits": 4}
 RECIPES: dict[str, Mapping[str, float]] = {
     "few": {
         "freeze_g": 3,

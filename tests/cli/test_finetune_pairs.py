@@ -80,3 +80,14 @@ def test_pairs_that_cannot_be_found_are_refused(given, tmp_path):
         line = said.splitlines()[-1]
         assert got == code and words in line and len(line) <= 200, line
     assert not (tmp_path / "never").exists() or not any((tmp_path / "never").glob("*.safetensors"))
+
+
+def test_portraits_are_their_own_drawings(given, tmp_path):
+    (tmp_path / "large").mkdir()
+    for seed in range(2):
+        noise = np.random.default_rng(seed).integers(0, 256, (128, 128, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "large" / f"{seed}.png")
+    plan, faces = ("--portraits", "3", "--dry-run", "--json"), ("--source", "faces", "--target", "large")
+    for more, weight in (((), 0), (("--codes", "codes"), 0), (faces, 3)):
+        planned = json.loads(done(*given, *more, *plan, cwd=tmp_path))
+        assert planned["method"]["pairs_weight"] == weight, more

@@ -57,10 +57,8 @@ def test_webtoon_as_typed_says_what_stands_in_and_everything_bears_its_name(plac
     assert document["run"] == "runs/toonhead" and document["report"] == "runs/toonhead/report.html"
     lines = [line for line in err.splitlines() if "toonhead" in line]
     assert lines[0].startswith("no pictures in data/webtoon/") and "toonhead, which ships" in lines[0]
-    assert (
-        lines[1]
-        == "toonhead: 900 pictures; many: --blend 2 --low-pass 2 --perceptual 0.5 --finish cel --eyes 0.4"
-    )
+    chosen = "--blend 2 --low-pass 2 --perceptual 0.5 --portraits 4 --finish cel --eyes 0.4"
+    assert lines[1] == f"toonhead: 900 pictures; many: {chosen}"
     assert lines[2].startswith("toonhead: best at step ") and lines[2].endswith(
         "see runs/toonhead/report.html"
     )

@@ -282,3 +282,7 @@ def test_portraits_are_the_photos_that_ship_and_their_mirror_images():
             shift = predict_shift(encoder, g, shown, w_plus)
             assert (found.shift[rows] - shift).abs().mean() < 0.05 * shift.abs().mean()
     assert found.drawings is None and portraits(plain, g) is None
+    themselves = portraits(encoder, g, themselves=True)
+    wanted = torch.cat([photos, photos.flip(3)])
+    torch.testing.assert_close(themselves.drawings, wanted, atol=0.02, rtol=0)  # rounded
+    assert themselves.paired.all() and torch.equal(themselves.w_plus, found.w_plus)
