@@ -98,7 +98,8 @@ def test_a_folder_of_ones_own_is_looked_through_once_and_the_recipe_fits_the_cou
     said = (
         "my drawings: 14 pictures, 1 levelled by their face; left out: 1 broken, 1 exact, 1 near, 1 small; "
     )
-    said += "few: --freeze-g 2 --ada-p 0.4 --ada-target 0.5 --look-every 25 --save-every 50 --freeze-mapping"
+    said += "few: --freeze-g 2 --ada-p 0.4 --ada-target 0.5 --blend 2 --low-pass 2 "
+    said += "--perceptual 0.5 --portraits 4 --look-every 50 --save-every 50 --freeze-mapping"
     assert said in err.splitlines()
     assert "torn.jpg" in err
     settings = json.loads((run / "run.json").read_text())
@@ -114,7 +115,7 @@ def test_a_folder_of_ones_own_is_looked_through_once_and_the_recipe_fits_the_cou
     assert code == 4 and (run / "pictures.zip").read_bytes() == pack  # a state of other settings
     code, _, err = toon(*args, "--resume", "never", "--exclude", "00[0-4]*", cwd=place)
     assert code == 0 and "my drawings: 11 pictures" in err, err  # the copy of 004.png is none now
-    assert "; few: --ada-p 0.4 --look-every 25 --save-every 50" in err
+    assert "; few: --ada-p 0.4 --look-every 50 --save-every 50" in err
     settings = json.loads((run / "run.json").read_text())
     assert settings["method"]["freeze_g"] == 1 and settings["method"]["ada_target"] == 0.7
     assert "050.png" in {entry["member"] for entry in kept(run / "pictures.zip")["pictures"]}

@@ -9,7 +9,7 @@ import pytest
 
 from stylegan_toon.cli import load
 from stylegan_toon.errors import InputError, ModelError
-from stylegan_toon.pipelines.targets import PAPER, RECIPES, SHIPPED, recipe, resolve
+from stylegan_toon.pipelines.targets import KEPT, PAPER, RECIPES, SHIPPED, recipe, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,13 +75,14 @@ def test_this_folder_is_called_by_its_own_name(tmp_path):
     assert resolve(".").name == tmp_path.name and resolve(".").own
 
 
-def test_fewer_pictures_freeze_more_and_end_sooner_and_two_resolutions_are_left_to_train():
+def test_fewer_pictures_end_sooner_are_varied_more_and_two_resolutions_are_left_to_train():
     kinds = [recipe(count)[0] for count in (1, 29, 30, 299, 300, 5000)]
     assert kinds == ["few", "few", "some", "some", "many", "many"]
-    few, some = recipe(10)[1], recipe(100)[1]
-    assert few["freeze_g"] > some["freeze_g"] > 1 and few["steps"] < some["steps"] < 500
-    assert few["look_every"] < some["look_every"] < 100
-    assert [recipe(10, n)[1]["freeze_g"] for n in (2, 3, 4, 5, 6)] == [0, 1, 2, 3, 3]
+    few, some, many = (recipe(count)[1] for count in (10, 100, 1000))
+    assert few["freeze_g"] == some["freeze_g"] == 2 and few["steps"] < some["steps"] < 500
+    assert few["ada_p"] > some["ada_p"] and some["look_every"] < many["look_every"]
+    assert {few[name] == some[name] == many[name] for name in ("blend", *KEPT)} == {True}
+    assert [recipe(10, n)[1]["freeze_g"] for n in (2, 3, 4, 5, 6)] == [0, 1, 2, 2, 2]
     assert [recipe(100, n)[1]["blend"] for n in (2, 3, 4, 5, 6, 9)] == [1, 1, 2, 2, 3, 3]
 
 
