@@ -27,7 +27,7 @@ FEW, SOME = 30, 300  # pictures
 # The fewer pictures, the less is trained, the more is varied (ADA), the closer is the watch.
 # What is blended, toonify draws so: coarse shapes of the person, the rest of the style.
 # Light, features and portraits keep eyes and mouths whole there: of 900 heads without them, eyes broke within
-# 300 steps; of 20, skin turned brown and eyes white.
+# 300 steps; of 20, skin turned dark in patches and white round eyes. The price is style (docs/targets.md).
 KEPT = {"low_pass": 2, "perceptual": 0.5, "portraits": 4}
 RECIPES: dict[str, Mapping[str, float]] = {
     "few": {
