@@ -104,9 +104,9 @@ class Family:
     ) -> Codes:
         """The codes of seeds ("0-7,9"), people, photos, folders of photos, latent files: in the order given.
 
-        "people:0-7" are random faces spread as photos' codes are; without an encoder that knows the spread they
-        are seeds. Any other name is a file's, and so is one that exists. Of a photo the largest face is taken;
-        of those of a folder that cannot be used report is told, and they are left out.
+        "people:0-7" are random faces spread as photos' codes are; without an encoder that knows the spread
+        they are seeds. Any other name is a file's, and so is one that exists. Of a photo the largest face is
+        taken; of those of a folder that cannot be used report is told, and they are left out.
         Args:
             psi: truncation of seeds and people; None is generate's.
             refine: of photos, 0 to 3, as toonify_files.
