@@ -169,8 +169,10 @@ class FreezeSG(nn.Module):
         self.config = config
         child = with_source_mapping(source, 0 if config.freeze_mapping else config.freeze_sg)
         if start:
-            if not config.freeze_mapping or config.train != "all":
-                raise ValueError("to start from a child needs a frozen mapping, and all of it is trained")
+            if config.train != "all":
+                raise ValueError(f"train={config.train} begins as the source; a start needs train=all")
+            if not config.freeze_mapping:
+                raise ValueError("a start needs a frozen mapping, as it has the source's")
             child.load_state_dict(start.state_dict())
         self.gan = Gan(add_lora(child, config.lora, config.freeze_g) if config.lora else child, d, config)
         self._group = len(self.gan.groups(config.batch))

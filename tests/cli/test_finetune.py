@@ -415,6 +415,14 @@ def test_a_style_begins_as_another_of_the_same_source(place, tmp_path):
         got, _, said = toon(*args, "--steps", "1", "--start", start, "--out", "third", cwd=tmp_path)
         line = said.splitlines()[-1]
         assert got == code and words in line and len(line) <= 200, line
+    for option, words in (
+        (("--train", "lora"), "begins as the source"),
+        (("--train-mapping",), "frozen mapping"),
+    ):
+        got, _, said = toon(
+            *args, *option, "--steps", "1", "--start", "first", "--out", "third", cwd=tmp_path
+        )
+        assert got == 2 and words in (line := said.splitlines()[-1]) and len(line) <= 200, line
 
 
 def test_expressions_are_kept_by_edits_of_the_source(place, tmp_path):
