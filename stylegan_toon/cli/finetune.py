@@ -202,15 +202,14 @@ RAMP = 0.1  # of the pictures shown: the longest half-life of the average; a lon
     "--finish",
     type=click.Choice(["paint", "cel", "comic", "flat", "ink"]),
     default="paint",
-    show_default=True,
-    help="What toonify makes of its pictures: strokes alone, or tones and lines as well.",
+    help="What toonify makes of its pictures: strokes alone, or tones and lines as well. Default: as the "
+    "pictures of --target are drawn.",
 )
 @click.option(
     "--eyes",
     type=click.FloatRange(0, 1),
     default=0.0,
-    show_default=True,
-    help="How much larger toonify makes the eyes in this style.",
+    help="How much larger toonify makes the eyes in this style. Default: 0.4 with a finish, else 0.",
 )
 @click.option(
     "--train",

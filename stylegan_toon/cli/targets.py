@@ -70,8 +70,10 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
             )
         kind, numbers = recipe(found.number, found.resolutions)
         settings: dict[str, Any] = dict(numbers)
-        if target.path == sample_file(target.name) and target.name in FINISHES:
-            settings |= {"finish": FINISHES[target.name], "eyes": EYES}
+        ships = target.path == sample_file(target.name)
+        finish = FINISHES.get(target.name, found.finish) if ships else found.finish
+        if finish != "paint":
+            settings |= {"finish": finish, "eyes": EYES}
         context = click.get_current_context()
         ours = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
         own = {name for name in given if context.get_parameter_source(name) not in ours}

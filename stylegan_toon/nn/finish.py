@@ -5,6 +5,7 @@ Of a painting by nn.kuwahara: lightness in steps, richer colours, and lines wher
 and comparisons alone, so that in float64 the picture is the same on every machine.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 FINENESS = 8  # parts of a level that lines are told from
 REACH = 3  # of the lines that marks are smoothed along, to both sides
 BAND = 2**19  # pixels at a time
+SEEN = 128  # pixels that a picture is judged at, of which the outer 3/16 are left out: backgrounds are even
 INNER, OUTER = (1, 4, 6, 4, 1), (1, 8, 28, 56, 70, 56, 28, 8, 1)  # rows of Pascal's triangle, for Gaussians
 
 
@@ -42,6 +44,33 @@ FINISHES = {
     "flat": Finish(steps=255 / 7, colour=1.15),
     "ink": Finish(colour=0.0, lines=1.0, least=2.0, black=62),
 }
+
+
+def finish_of(pictures: Iterable[Image.Image]) -> str:
+    """The finish that these RGB pictures of any size look as if they had: ink, cel, comic or paint.
+
+    By the medians of how much of them is black or white, even and in few tones, and line. In the packs of
+    drawn heads and avatars 0.67 is even and 0.90 in six tones of 32, of ink drawings 0.9 is black or white,
+    of anime faces and filtered photos 0.07 line; in paintings and photos at most 0.24, 0.48, 0.06 and 0.03.
+    Raises: ValueError where there are none.
+    """
+    edge = 3 * SEEN // 16
+    seen = []
+    for picture in pictures:
+        small = np.asarray(picture.resize((SEEN, SEEN), Image.Resampling.LANCZOS))
+        small = small[edge : SEEN - edge, edge : SEEN - edge]
+        luma = luma_of(small, torch.float32)
+        grey = torch.from_numpy(np.ptp(small, 2) < 12)
+        around = F.max_pool2d(torch.stack([luma, -luma])[None], 3, 1, 1)[0].sum(0)  # the range of nine places
+        tones = luma.histc(32, 0, 256).sort().values[-6:].sum() / luma.numel()
+        parts = (grey & ((luma < 32) | (luma > 223)), around <= 8, darker(luma) > 8)
+        seen.append([*(part.float().mean() for part in parts), tones])
+    if not seen:
+        raise ValueError("no pictures to tell a finish from")
+    black_or_white, even, line, tones = np.median(seen, 0)
+    if black_or_white > 0.6:
+        return "ink"
+    return "cel" if even > 0.33 and tones > 0.7 else "comic" if line > 0.05 else "paint"
 
 
 def finished(

@@ -4,17 +4,21 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from stylegan_toon.archives import pictures
 from stylegan_toon.data import leaves_out
+from stylegan_toon.decoding import read_image
 from stylegan_toon.errors import InputError, UsageError, shown
+from stylegan_toon.nn.finish import finish_of
 from stylegan_toon.pipelines.models import open_model
 from stylegan_toon.pipelines.prepare import Config, prepare
 from stylegan_toon.pipelines.targets import Target
 
 PACK = "pictures.zip"
+SEEN = 60  # pictures that the finish is told from
 NEAR = 8  # of 255 bits; among 300 flat avatars 2 to 4 are as near as that, at prepare's 12 up to 8
 
 
@@ -29,12 +33,16 @@ def origin(pack: Path) -> dict[str, str]:
 
 
 class Gathered(NamedTuple):
-    """path: where the pictures are read; said: a line about them; resolutions: of the source, from 4x4 up."""
+    """path: where the pictures are read; said: a line about them; resolutions: of the source, from 4x4 up.
+
+    finish: of nn.finish.FINISHES, which they look as if they had.
+    """
 
     path: Path
     number: int
     said: str
     resolutions: int
+    finish: str
 
 
 def gather(
@@ -60,9 +68,8 @@ def gather(
     size = int(open_model(source).config["resolution"])
     resolutions = size.bit_length() - 2
     if not target.own:
-        left_out = leaves_out(exclude)
-        count = sum(not left_out(name) for name, _ in pictures(target.path))
-        return Gathered(target.path, count, f"{target.name}: {count} pictures", resolutions)
+        count, finish = _look(target.path, exclude)
+        return Gathered(target.path, count, f"{target.name}: {count} pictures", resolutions, finish)
     if out.resolve().is_relative_to(target.path.resolve()):
         raise UsageError(
             f"the run folder {shown(out, 60)} lies in --target {shown(target.path, 40)}; give --out"
@@ -84,4 +91,16 @@ def gather(
     faces = sum("face" in entry for entry in kept)
     left = ", ".join(f"{number} {why}" for why, number in sorted(dropped.items())) or "none"
     said = f"{target.name}: {len(kept)} pictures, {faces} levelled by their face; left out: {left}"
-    return Gathered(pack, len(kept), said, resolutions)
+    return Gathered(pack, len(kept), said, resolutions, _look(pack)[1])
+
+
+def _look(path: Path, exclude: Sequence[str] = ()) -> tuple[int, str]:
+    """How many pictures there are, and the finish of SEEN of them, evenly apart, if readable."""
+    left_out = leaves_out(exclude)
+    names = [name for name, _ in pictures(path) if not left_out(name)]
+    chosen, some = {*names[:: len(names) // SEEN + 1]}, []
+    for name, read in pictures(path):
+        if name in chosen:
+            with suppress(InputError):
+                some.append(read_image(read(), name))
+    return len(names), finish_of(some) if some else "paint"

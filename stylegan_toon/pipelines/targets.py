@@ -51,8 +51,8 @@ RECIPES: dict[str, Mapping[str, float]] = {
     },
     "many": {"blend": 3, **KEPT, "steps": 250, "look_every": 125},
 }
-FINISHES = {"storybook": "comic", "toonhead": "cel", "avatar": "cel", "ink": "ink", "comic": "cel"}
-EYES = 0.4  # of these sets, which are drawn: as the styles that ship have them
+FINISHES = {"storybook": "comic", "comic": "cel"}  # of sets that ship, by eye; of others as they look
+EYES = 0.4  # of what has a finish: as the styles that ship have them
 
 
 @dataclass(frozen=True)

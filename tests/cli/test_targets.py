@@ -140,6 +140,30 @@ def test_drawings_of_known_photos_say_themselves_what_is_kept(place):
     assert "many: --blend 2 --steps 250 --look-every 125 --finish cel --eyes 0.4" in err and "nowhere" in err
 
 
+@pytest.mark.parametrize(
+    "name, finish",
+    [
+        ("storybook", "comic"),
+        ("avatar", "cel"),
+        ("ink", "ink"),
+        ("comic", "cel"),
+        ("even", "cel"),
+        ("few", ""),
+    ],
+)
+def test_a_style_is_finished_as_its_pictures_are_drawn(name, finish, place, few):
+    (place / "even").mkdir(exist_ok=True)
+    for i in range(5):
+        picture = Image.new("RGB", (80, 80), (240 - 9 * i, 200, 170))
+        picture.paste((90, 60, 40 + i), (20, 10, 60, 40 + i))
+        picture.save(place / f"even/{i}.png")
+    _, _, said = toon("finetune", "--target", name, *SHORT, "--dry-run", cwd=place)
+    line = next(line for line in said.splitlines() if "pictures" in line and ": " in line)
+    assert (f"--finish {finish} --eyes 0.4" in line) if finish else "--finish" not in said
+    given = ("--finish", "flat", "--eyes", "0.1", "--dry-run")
+    assert "--finish" not in toon("finetune", "--target", name, *SHORT, *given, cwd=place)[2]
+
+
 def test_the_papers_pictures_are_read_where_they_lie_as_they_are(place, few):
     drawings(place / "data" / "disney", 5) if (place / "data").mkdir() is None else None
     done("finetune", "--target", "disney", "--strict-target", *SHORT, "--steps", 1, "--seed", 4, cwd=place)

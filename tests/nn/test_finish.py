@@ -1,12 +1,16 @@
 """Tones and lines of the photo around a face: worked by hand, and against float64 NumPy."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from stylegan_toon.nn import finish
-from stylegan_toon.nn.finish import FINISHES, Finish, finished
+from stylegan_toon.nn.finish import FINISHES, Finish, finish_of, finished
+from stylegan_toon.paths import sample_file
 
 
 def plain(colour, size=(40, 30)):
@@ -116,3 +120,63 @@ def test_lines_are_as_wide_as_the_scale_says_and_as_crisp():
         row = levels(finished(Finish(lines=1.0), Image.fromarray(photo), scale))[20 * scale, :, 0]
         wide.append((row[40 * scale :] < 80).sum())
     assert wide[0] >= 2 and 3 * wide[0] <= wide[1] <= 5 * wide[0]
+
+
+KINDS = {"even": "cel", "ink": "ink", "lines": "comic", "smooth": "paint"}
+
+
+def drawing(kind, seed, size=200):
+    """A head of our own: even colours, black lines on white, or a smooth light with or without dark lines."""
+    draw = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] / size
+    light = 40 + 400 * (x - x**2 * draw.uniform(0.4, 0.6)) * (1 - 0.5 * y)
+    rough = draw.normal(0, 6, (size, size, 3))
+    picture = Image.fromarray((light[..., None] * (1, 0.8, 0.7) + rough).clip(0, 255).astype(np.uint8))
+    if kind in ("even", "ink"):
+        picture = plain((240, 200, 170) if kind == "even" else (255, 255, 255), (size, size))
+    pen, eye = ImageDraw.Draw(picture), (20, 20, 30)
+    if kind == "even":
+        pen.ellipse((40, 30, 160, 190), (250, 220, 190))
+        pen.rectangle((70, 140, 130, 150), (200, 80, 80))
+    if kind in ("ink", "lines"):
+        for i in range(6):
+            pen.line([(30, 40 + 22 * i), (100, 55 + 22 * i), (170, 40 + 22 * i)], eye, 6)
+    if kind != "smooth":
+        pen.ellipse((70, 80, 85, 95), eye)
+    return picture
+
+
+@pytest.mark.parametrize(
+    "kind, name", [("even", "cel"), ("ink", "ink"), ("lines", "comic"), ("smooth", "paint")]
+)
+@pytest.mark.parametrize("size", [64, 200, 500])
+def test_a_finish_is_told_from_even_tones_black_and_white_and_lines(kind, name, size):
+    some = [drawing(kind, seed).resize((size, size), Image.Resampling.LANCZOS) for seed in range(5)]
+    assert finish_of(some) == name
+
+
+def test_a_few_pictures_of_another_kind_do_not_count():
+    assert (
+        finish_of([drawing("even", i) for i in range(5)] + [drawing("smooth", i) for i in range(4)]) == "cel"
+    )
+
+
+def test_no_pictures_have_no_finish():
+    with pytest.raises(ValueError, match="no pictures"):
+        finish_of([])
+
+
+@pytest.mark.parametrize(
+    "name, wanted",
+    [("avatar", "cel"), ("toonhead", "cel"), ("ink", "ink"), ("comic", "comic"), ("storybook", "paint"),
+     ("portraits", "paint")],
+)  # fmt: skip
+def test_the_sets_that_ship_look_as_they_are_drawn_jpeg_or_not(name, wanted):
+    with zipfile.ZipFile(sample_file(name)) as pack:
+        files = [file for file in pack.namelist() if file.endswith((".webp", ".png", ".jpg"))][:12]
+        some = [Image.open(io.BytesIO(pack.read(file))).convert("RGB") for file in files]
+    assert finish_of(some) == wanted
+    packed = [io.BytesIO() for _ in some]
+    for picture, file in zip(some, packed, strict=True):
+        picture.save(file, "JPEG", quality=60)
+    assert finish_of([Image.open(file) for file in packed]) == wanted
