@@ -29,6 +29,7 @@ RAMP = 0.1  # of the pictures shown: the longest half-life of the average; a lon
     "stylegan-toon finetune --target webtoon             (pictures in data/webtoon/; without, toonhead)",
     "stylegan-toon finetune --target storybook --steps 600 --blend 4",
     "stylegan-toon finetune --target my_drawings/ --start runs/my_other_drawings",
+    "stylegan-toon finetune --target toonhead --inverted 4       (avatars: shapes are the style's own, too)",
 )
 @target_options()
 @click.option(
@@ -182,6 +183,15 @@ RAMP = 0.1  # of the pictures shown: the longest half-life of the average; a lon
     help="Where --pairs finds them, squares cut as the photos were. Default: the target's pictures.",
 )
 @click.option(
+    "--inverted",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="WEIGHT",
+    help="Every picture is the drawing of the person whom the encoder sees in it: faces get the style's own "
+    "shapes, as avatars. 4 is a start; the recipe is another then.",
+)
+@click.option(
     "--portraits",
     type=click.FloatRange(0),
     default=0.0,
@@ -265,6 +275,8 @@ def finetune(
         common.report("freezeStyle changes nothing beside freezeG, which freezes the mapping")
     if options["drawings"] and not (options["pairs"] and options["codes"]):
         raise UsageError("--drawings is what --pairs goes by; give --pairs 10 and --codes FOLDER as well")
+    if options["inverted"] and options["pairs"]:
+        raise UsageError("--inverted makes its own pairs; leave --pairs out")
     if options["edits"] and not options["expression"]:
         raise UsageError("--edit is what --expression goes by; give --expression 1 as well")
     from stylegan_toon.methods.freezesg import Config
@@ -302,6 +314,7 @@ def finetune(
             "encoder",
             "codes",
             "drawings",
+            "inverted",
             "portraits",
             "edits",
             "finish",

@@ -48,7 +48,7 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def fitted(common: Common, **given: Any) -> None:
         from stylegan_toon.paths import sample_file
-        from stylegan_toon.pipelines.targets import EYES, FINISHES, KEPT, recipe, resolve
+        from stylegan_toon.pipelines.targets import EYES, FINISHES, INVERTED, KEPT, recipe, resolve
 
         target = resolve(given["target"], given["strict_target"])
         if target.note:
@@ -69,10 +69,12 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
                 common.quiet,
             )
         kind, numbers = recipe(found.number, found.resolutions)
+        if given["inverted"]:
+            kind, numbers = "inverted", INVERTED
         settings: dict[str, Any] = dict(numbers)
         ships = target.path == sample_file(target.name)
         finish = FINISHES.get(target.name, found.finish) if ships else found.finish
-        if finish != "paint":
+        if finish != "paint" and not given["inverted"]:  # what draws shapes draws tones and lines as well
             settings |= {"finish": finish, "eyes": EYES}
         context = click.get_current_context()
         ours = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)

@@ -55,7 +55,12 @@ class Faces(click.ParamType):
 @click.option("--faces", type=Faces(), default="all", show_default=True, help="Which; N are the N largest.")
 @detector_options
 @click.option("--size", type=click.IntRange(16, 4096), metavar="N", help="Edge of the crop (--crop-only).")
-@click.option("--crop-only", is_flag=True, help="Save the cartoon face alone, not put back into the photo.")
+@click.option(
+    "--crop-only/--put-back",
+    default=None,
+    help="Save the cartoon face alone, or in the photo. Default: alone where the style has shapes of its "
+    "own, as toon has.",
+)
 @click.option(
     "--upscale",
     default="auto",
@@ -107,12 +112,14 @@ class Faces(click.ParamType):
 @click.option("--exact", is_flag=True, help="The same bytes on every machine; up to 4 times slower.")
 @click.option("--metadata/--no-metadata", default=True, help="Write into every PNG how it was made, or not.")
 @click.option("--out", type=click.Path(), default="out", show_default=True, help="Folder for the results.")
-def toonify(common: Common, blend: int | None, size: int | None, crop_only: bool, **options: Any) -> None:
+def toonify(
+    common: Common, blend: int | None, size: int | None, crop_only: bool | None, **options: Any
+) -> None:
     """Turn the faces in PHOTOS into cartoons; without PHOTOS, draw source | cartoon pairs from random codes.
 
     PHOTOS are pictures or folders of them; a folder is mirrored in the results. Prints one path a line.
     """
-    if size is not None and not crop_only:
+    if size is not None and crop_only is False:
         raise click.UsageError("--size is the edge of the crop; it needs --crop-only")
     from stylegan_toon.pipelines.toonify import toonify_files  # torch loads here, not for --help
 

@@ -42,7 +42,7 @@ Drawn = tuple[list[Tensor], list[Tensor]]  # features and pictures, from the low
 
 class Known(NamedTuple):
     """Codes w_plus [N, L, D] of photos; of those of F/W+ the shift [N, C, r, r]; where drawings of the same
-    faces are known, these [N, 3, R, R] in [-1, 1], and paired [N] bool, which rows have one."""
+    faces are known, these [N, 3, R, R] in [-1, 1] or uint8, and paired [N] bool, which rows have one."""
 
     w_plus: Tensor
     shift: Tensor | None = None
@@ -50,9 +50,12 @@ class Known(NamedTuple):
     paired: Tensor | None = None
 
     def at(self, rows: Places | Tensor, where: torch.device) -> "Known":
-        """Some rows, on the device where."""
+        """Some rows, on the device where; drawings in [-1, 1]."""
         more = [None if part is None else part[rows].to(where) for part in self[1:]]
-        return Known(self.w_plus[rows].to(where), *more)
+        some = Known(self.w_plus[rows].to(where), *more)
+        if some.drawings is None or some.drawings.dtype != torch.uint8:
+            return some
+        return some._replace(drawings=some.drawings.float() / 127.5 - 1)
 
 
 @dataclass(frozen=True)

@@ -111,10 +111,13 @@ class Family:
             psi: truncation of seeds and people; None is generate's.
             refine: of photos, 0 to 3, as toonify_files.
             space: of photos, as methods.invert.refine; without "f/w+" shifts of latent files are left out.
+                Where a style has shapes of its own it is "w+".
         Raises: UsageError, InputError, ModelError.
         """
         if not given:
             raise UsageError("there are no faces to work on; give seeds such as 0-7, photos or latent files")
+        if any(toon.own_shapes for toon in self._toons.values()):
+            space = "w+"  # all that such a style draws
         parts = [self._one(text, psi, STEPS[refine], space) for text in given]
         names, w_plus = [name for part in parts for name in part.names], torch.cat([p.w_plus for p in parts])
         z = [part.z for part in parts if part.z is not None]
@@ -290,6 +293,31 @@ def portraits(encoder: Encoder, g: Generator, themselves: bool = False) -> Known
     return known._replace(
         drawings=photos.float() / 127.5 - 1, paired=torch.ones(len(photos), dtype=torch.bool)
     )
+
+
+def inverted(encoder: Encoder, g: Generator, pictures: Tensor, mirror: bool = True) -> Known:
+    """The people whom the encoder sees in cartoons, whose drawings these are; and the photos that ship.
+
+    None has a shift: cartoons have shapes of their own. Photos and cartoons are about as many each.
+    Args:
+        pictures: [N, 3, R, R] uint8, cartoons. mirror: their mirror images, too.
+    Source: Chong and Forsyth 2021, arXiv 2112.11641 (JoJoGAN), who mix in codes' fine layers at random, and
+        have one cartoon, or few. Deviation: codes are as they are, and the discriminator judges photos'.
+    """
+    photos = load_pictures([sample_file("portraits")], g.config.resolution)
+    photos = torch.cat([photos, photos.flip(3)])
+    drawn = torch.cat([pictures, pictures.flip(3)]) if mirror else pictures
+    some = drawn.repeat(max(1, round(len(photos) / len(drawn))), 1, 1, 1)
+    more = photos.repeat(max(1, round(len(some) / len(photos))), 1, 1, 1)
+    with torch.no_grad():
+        codes = [
+            torch.cat([encoder(part.to(g.w_mean) / 127.5 - 1) for part in x.split(16)])
+            for x in (drawn, photos)
+        ]
+    times = (len(x) // len(of) for x, of in zip((some, more), codes, strict=True))
+    w_plus = torch.cat([of.repeat(n, 1, 1) for of, n in zip(codes, times, strict=True)])
+    known = torch.arange(len(w_plus)) < len(some)
+    return Known(w_plus, None, torch.cat([some, more]), known)
 
 
 def paired(codes: Codes, path: Path, size: int, report: Callable[[str], None]) -> Known:

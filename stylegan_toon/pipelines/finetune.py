@@ -22,7 +22,7 @@ from stylegan_toon.features.look import load_look
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.expression import Expressions
 from stylegan_toon.methods.freezesg import Config, FreezeSG, Known
-from stylegan_toon.pipelines.codes import paired, portraits, read_codes
+from stylegan_toon.pipelines.codes import inverted, paired, portraits, read_codes
 from stylegan_toon.pipelines.copies import find_copies
 from stylegan_toon.pipelines.events import Events
 from stylegan_toon.pipelines.judge import kid_judge
@@ -37,6 +37,7 @@ from stylegan_toon.pipelines.models import (
 from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, open_networks
 from stylegan_toon.pipelines.report import in_words, write_report
 from stylegan_toon.pipelines.targets import Target
+from stylegan_toon.pipelines.toonifier import OWN
 from stylegan_toon.stylegan2.adapters import fold, style_checkpoint
 from stylegan_toon.stylegan2.blend import blend, same_mapping
 from stylegan_toon.stylegan2.edits import apply_edit, load_edit
@@ -81,6 +82,8 @@ class Task:
     codes: latent files, and folders of them, of photos, for photo_codes instead of the encoder's spread.
         Where pairs count, the picture that bears a file's name is that photo's drawing.
     drawings: a folder or archive of squares, where these are looked for; None means target.
+    inverted: the weight of pairs in which target's pictures are the drawings of the people whom the encoder
+        sees in them; the style's shapes are its own then. Portraits are drawn beside them.
     portraits: where no codes are given, the weight of pairs in which the portraits that ship, whose codes are
         taken then, are their own drawings; of an encoder that gives no shifts they are not known.
     edits: the directions, of source, whose effect the expression loss keeps; none means EXPRESSIONS.
@@ -93,6 +96,7 @@ class Task:
     encoder: str | None = None
     codes: Sequence[str] = ()
     drawings: str | None = None
+    inverted: float = 0.0
     portraits: float = 0.0
     edits: Sequence[str] = ()
     finish: str = "paint"
@@ -178,6 +182,8 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     pictures = look_at(task.target.path, g.config.resolution, method.batch, task.exclude, report)
     method = fitted(_counted(method, g), g, where)
     codes = read_codes(task.codes, g)
+    if task.inverted and codes:
+        raise UsageError("--inverted takes the codes of the pictures themselves; leave --codes out")
     if method.pairs_weight and not codes:
         raise UsageError("--pairs needs the codes of the photos that were drawn; give --codes FOLDER")
     encoder: Encoder | None = None
@@ -185,9 +191,16 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
         encoder, method = _photo_codes(method, source, g, task.encoder)
     elif method.photo_codes < 0:
         method = replace(method, photo_codes=PHOTO_CODES if method.adversarial_weight else 1.0)
-    known = portraits(encoder, g, task.portraits > 0) if encoder else None
-    if known and known.drawings is not None:
-        method = replace(method, pairs_weight=task.portraits)
+    known: Known | None = None
+    if task.inverted and not encoder:
+        raise UsageError("--inverted needs an encoder and draws of codes; give --photo-codes 0.95")
+    if encoder and task.inverted:
+        known = inverted(encoder, g, pictures, task.mirror)
+        method = replace(method, pairs_weight=task.inverted)
+    elif encoder:
+        known = portraits(encoder, g, task.portraits > 0)
+        if known and known.drawings is not None:
+            method = replace(method, pairs_weight=task.portraits)
     look = (
         load_look(g.config.resolution, where)[0]
         if method.identity_weight or method.perceptual_weight or method.pairs_weight
@@ -316,6 +329,8 @@ def finetune_generator(
     def pack(g: Generator, about: Mapping[str, Any]) -> Checkpoint:
         config = module.config
         about = {**about, "blend": config.blend, "finish": task.finish, "eyes": task.eyes}  # for toonify
+        if task.inverted:
+            about["shapes"] = OWN
         if opened.parent is None:
             return generator_checkpoint(g, about)
         name = parent_name(Path(opened.source))

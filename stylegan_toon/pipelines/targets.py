@@ -51,6 +51,16 @@ RECIPES: dict[str, Mapping[str, float]] = {
     },
     "many": {"blend": 3, **KEPT, "steps": 250, "look_every": 125},
 }
+# Of pictures that --inverted makes drawings of people: all of the child is the style's.
+INVERTED: Mapping[str, float] = {
+    "freeze_g": 0,
+    "structure": 0,
+    "photo_codes": 0.95,
+    "ada_p": 0.1,
+    "steps": 600,
+    "look_every": 200,
+    "save_every": 200,
+}
 FINISHES = {"storybook": "comic", "comic": "cel"}  # of sets that ship, by eye; of others as they look
 EYES = 0.4  # of what has a finish: as the styles that ship have them
 

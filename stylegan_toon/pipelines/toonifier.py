@@ -37,6 +37,7 @@ STROKES, MOST_STROKES = 1.0, 8.0  # px of the model: by eye, from 1.5 on they ea
 MOST_EYES = 1.0  # by eye: beyond it they meet at the nose
 LINES = 256.0  # px: of a face so large, lines around are as wide as those that styles are taught with
 AROUND = 1.8  # likewise, of the photo around the faces: by eye, no softer and no sharper than they are
+OWN = "style"  # what a style's file says of shapes that are not the person's
 DETAIL = 0.8  # by eye: with 1 nothing of the model's own hand is left, with less its smears show
 FAR = 0.1  # of changed_photo, by eye: with less a face loses its detail wherever its light has changed
 EDGES, FLAT = 3, 0.01  # of the lines by which the style follows the photo: px of the model, and a variance
@@ -62,7 +63,10 @@ class Drawn:
 
 
 class Toonifier(Inverter):
-    """The loaded models of one style, ready for any number of photos."""
+    """The loaded models of one style, ready for any number of photos.
+
+    own_shapes: its shapes are its own, not the person's: it draws codes alone, and squares that stand alone.
+    """
 
     space = "f3/w+"  # what is drawn is not edited any more; with an edit that of Inverter
 
@@ -119,6 +123,9 @@ class Toonifier(Inverter):
         self.finish = finish or (own_finish if own_finish in FINISHES else "paint")
         self.eyes = (_share(made.meta.get("eyes"), MOST_EYES) or 0.0) if eyes is None else eyes
         self._detail = _share(made.meta.get("detail"), 1.0) if detail is None else detail
+        self.own_shapes = made.meta.get("shapes") == OWN
+        if self.own_shapes:  # it has not seen features that lie where the photo's do, nor can its lines
+            self.space, self._detail = "w+", self._detail or 0.0
         self.load_upscaler(upscale)
         self.edit, self.strength = self._opened(edit, strength, style, source)
         shares = self.recipe.shares(self.source.config.n_resolutions)
@@ -141,7 +148,9 @@ class Toonifier(Inverter):
         file = find_edit(edit)
         made = load_edit(file)
         check_codes(made.meta, file, source, self.source_checkpoint, {style: self.style_checkpoint})
-        self.files["edit"], self.space = file_entry(file, edit), Inverter.space
+        self.files["edit"] = file_entry(file, edit)
+        if not self.own_shapes:
+            self.space = Inverter.space
         return made, made.strength if strength is None else strength
 
     def set_blend(self, how: int | Recipe) -> None:

@@ -18,6 +18,8 @@ from stylegan_toon.pipelines.invert import free
 from stylegan_toon.pipelines.toonifier import AROUND, STROKES, Toonifier, toon
 from stylegan_toon.stylegan2.blend import Recipe
 
+LARGE = 4  # by eye: as far as the upscaler goes, and enough for an avatar
+
 
 @dataclass
 class Result:
@@ -39,7 +41,7 @@ def toonify_files(
     refine_steps: int | None = None,
     faces: str | int = "all",
     size: int | None = None,
-    crop_only: bool = False,
+    crop_only: bool | None = None,
     out: str = "out",
     detector: str = "yunet",
     insightface_root: str | Path | None = None,
@@ -64,7 +66,8 @@ def toonify_files(
     Without photos one grid of source | cartoon pairs is drawn from codes of seed.
     Args:
         refine: as Toonifier.steps; refine_steps overrides it.
-        size: edge of the crop with crop_only; None is the model's.
+        crop_only: save the faces alone; None does so where the style's shapes are its own.
+        size: edge of the crop with crop_only; None is the model's, of a style with own shapes LARGE times it.
         out: the folder; folders among photos are mirrored in it. No input is overwritten.
         detector, insightface_root: what finds the faces, as choose_detector.
         exact: the same bytes on every machine, in float64.
@@ -83,6 +86,13 @@ def toonify_files(
     )  # fmt: skip
     if edit is not None and not photos:
         raise UsageError("--edit needs a photo; on random faces styleclip --edit shows it")
+
+    if crop_only is None:
+        crop_only = toonifier.own_shapes
+    if size is not None and not crop_only:
+        raise UsageError(f"--size is the edge of the crop, and {style[:40]} is put back; give --crop-only")
+    if crop_only and size is None and toonifier.own_shapes:
+        size = LARGE * toonifier.source.config.resolution
 
     def save(path: Path, picture: Any, **more: Any) -> None:
         about = {"command": "toonify", "seed": seed, "blend": to_json(toonifier.recipe), "exact": exact}

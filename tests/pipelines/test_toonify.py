@@ -21,6 +21,8 @@ from stylegan_toon.methods.invert import refine
 from stylegan_toon.nn.finish import FINISHES, finished
 from stylegan_toon.nn.kuwahara import paint
 from stylegan_toon.nn.lens import swell
+from stylegan_toon.pipelines.codes import Family
+from stylegan_toon.pipelines.models import find_model
 from stylegan_toon.pipelines.toonifier import DETAIL, Toonifier
 from stylegan_toon.stylegan2.blend import Recipe, blend
 from stylegan_toon.stylegan2.config import Config
@@ -251,6 +253,47 @@ def test_crop_only_writes_the_square_at_the_size_asked_for(toon, tmp_path):
     assert toon(PORTRAIT, "--crop-only", "--size", "50", "--out", "b")[0] == 0
     sizes = [Image.open(tmp_path / name / "nasa_astronaut.png").size for name in "ab"]
     assert sizes == [(32, 32), (50, 50)]
+
+
+def test_a_style_with_shapes_of_its_own_is_saved_alone_and_large_and_put_back_where_asked(
+    toon, models, tmp_path
+):
+    drawn = load(models / "models/drawn-32.generator.safetensors")
+    save(tmp_path / "own.safetensors", replace(drawn, meta=drawn.meta | {"shapes": "style"}))
+    own = ("--style", "own.safetensors", "--upscale", "none")
+    made = {}
+    for name, args in {
+        "own": own, "small": (*own, "--size", "32"), "crop": ("--crop-only", "--upscale", "none"),
+        "back": (*own, "--put-back"), "whole": ("--upscale", "none"),
+    }.items():  # fmt: skip
+        code, _, err = toon(PORTRAIT, *args, "--refine-steps", "0", "--out", name)
+        assert code == 0, err
+        made[name] = np.asarray(Image.open(tmp_path / name / "nasa_astronaut.png")).astype(int)
+    assert made["own"].shape == (128, 128, 3)
+    assert np.array_equal(made["small"], made["crop"]) and np.array_equal(made["back"], made["whole"])
+    assert toon(PORTRAIT, *own, "--put-back", "--size", "32")[0] == 2
+    args = ("replay", "own/nasa_astronaut.png", "--photo", PORTRAIT, "--models", ".", "--out", "again")
+    with contextlib.chdir(tmp_path):
+        assert run(cli, [*map(str, args)], "stylegan-toon", ENVIRONMENT) == 0
+    assert np.array_equal(made["own"], np.asarray(Image.open(tmp_path / "again/nasa_astronaut.png")))
+    blended = ("blend", "plain", "own.safetensors", "--blend", "1", "--out", "both.safetensors")
+    with contextlib.chdir(tmp_path):
+        assert run(cli, [*blended], "stylegan-toon", ENVIRONMENT) == 0
+    assert load(tmp_path / "both.safetensors").meta["shapes"] == "style"
+
+
+def test_shapes_of_its_own_are_drawn_from_codes_without_the_photos_features(tmp_path):
+    shipped = load(find_model("comic"), "style")
+    save(tmp_path / "own.style.safetensors", replace(shipped, meta=shipped.meta | {"shapes": "style"}))
+    photo = torch.rand(1, 3, 128, 128) * 2 - 1
+    usual, own = Toonifier("comic"), Toonifier(str(tmp_path / "own.style.safetensors"))
+    assert usual.fit(photo).shift is not None and own.fit(photo).shift is None
+    assert torch.equal(usual.fit(photo).w_plus, own.fit(photo).w_plus)
+    assert (usual.detail, own.detail) == (DETAIL, 0)
+    assert Toonifier(str(tmp_path / "own.style.safetensors"), edit="happy").fit(photo).shift is None
+    family = Family("faces", [str(tmp_path / "own.style.safetensors")])
+    assert family.gather([str(PORTRAIT)], refine=0, space="f/w+").shift is None
+    assert Family("faces", ["comic"]).gather([str(PORTRAIT)], refine=0, space="f/w+").shift is not None
 
 
 def test_a_folder_is_mirrored_and_failures_are_collected(toon, tmp_path):

@@ -1,0 +1,83 @@
+"""finetune --inverted as a person types it: pictures are drawings of those whom the encoder sees there."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stylegan_toon.checkpoint.format import load, save
+from stylegan_toon.data import load_pictures
+from stylegan_toon.paths import sample_file
+from stylegan_toon.pipelines.codes import inverted
+from stylegan_toon.pipelines.models import load_encoder, load_generator
+from stylegan_toon.stylegan2.encoder import Config, Encoder, with_spread
+from stylegan_toon.stylegan2.files import encoder_checkpoint
+from stylegan_toon.stylegan2.latent_files import save_latents
+from tests.cli.test_finetune import CPU, NETWORK, write
+from tests.cli.test_training import done, toon
+
+
+@pytest.fixture
+def given(tmp_path):
+    """A source of 32 px with an encoder that knows the spread of photos' codes, and drawings a to d."""
+    torch.manual_seed(2)
+    write(tmp_path / "small.safetensors", NETWORK)
+    plain = Encoder(Config(32, NETWORK.channels, NETWORK.n_layers, 16, rank=4))
+    knowing = with_spread(plain, torch.randn(20, NETWORK.n_layers, 16), 5)
+    save(tmp_path / "small.encoder.safetensors", encoder_checkpoint(knowing))
+    (tmp_path / "drawings").mkdir()
+    for seed, name in enumerate("abcd"):
+        noise = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "drawings" / f"{name}.png")
+    return ("finetune", "--target", "drawings", "--source", "small.safetensors", "--batch", "4", *CPU)
+
+
+def test_people_and_pictures_are_told_apart_and_about_as_many(given, tmp_path):
+    encoder = load_encoder(str(tmp_path / "small.safetensors"))
+    g = load_generator(tmp_path / "small.safetensors")
+    pictures = load_pictures([tmp_path / "drawings"], 32)
+    photos = load_pictures([sample_file("portraits")], 32)
+    for mirror, drawn in (True, torch.cat([pictures, pictures.flip(3)])), (False, pictures):
+        known = inverted(encoder, g, pictures, mirror)
+        assert known.shift is None and known.paired.sum() == 120 == len(known.w_plus) / 2
+        with torch.no_grad():
+            codes = encoder(drawn / 127.5 - 1)
+            theirs = encoder(photos / 127.5 - 1)
+        for row in (0, len(drawn) - 1, len(drawn), 119):
+            at = known.at(torch.tensor([row]), torch.device("cpu"))
+            torch.testing.assert_close(at.drawings[0], drawn[row % len(drawn)] / 127.5 - 1)
+            torch.testing.assert_close(at.w_plus[0], codes[row % len(drawn)], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(known.w_plus[120:180], theirs, atol=1e-5, rtol=1e-5)
+    many = inverted(encoder, g, pictures.repeat(40, 1, 1, 1))
+    assert many.paired.sum() == 320 and len(many.w_plus) == 320 + 360
+
+
+def test_the_file_says_that_shapes_are_its_own_and_the_recipe_is_another(given, tmp_path):
+    code, _, said = toon(*given, "--inverted", "3", "--steps", "2", "--out", "one", cwd=tmp_path)
+    assert code == 0 and "; inverted: --freeze-g 0 --structure 0 --photo-codes 0.95" in said, said
+    settings = json.loads((tmp_path / "one/run.json").read_text())["method"]
+    assert settings["pairs_weight"] == 3 and settings["freeze_g"] == settings["structure_weight"] == 0
+    assert settings["lowpass_weight"] == settings["blend"] == 0 and settings["freeze_mapping"]
+    logged = [json.loads(line) for line in (tmp_path / "one/log.jsonl").read_text().splitlines()]
+    assert any(entry.get("g/pairs", 0) > 0 for entry in logged)
+    assert load(tmp_path / "one/best.safetensors", "generator").meta["shapes"] == "style"
+    done(*given, "--steps", "1", "--out", "two", cwd=tmp_path)
+    assert "shapes" not in load(tmp_path / "two/best.safetensors", "generator").meta
+
+
+def test_what_does_not_go_with_it_is_said_in_one_line(given, tmp_path):
+    source = load(tmp_path / "small.safetensors", "generator")
+    save_latents(
+        tmp_path / "one.latent.safetensors", torch.randn(1, NETWORK.n_layers, 16), source, ["someone"]
+    )
+    for options, code, words in (
+        (("--pairs", "1"), 2, "leave --pairs out"),
+        (("--codes", "one.latent.safetensors"), 2, "leave --codes out"),
+        (("--photo-codes", "0"), 2, "give --photo-codes 0.95"),
+        (("--encoder", "absent"), 4, "absent"),
+    ):
+        got, _, said = toon(*given, "--inverted", "1", *options, "--out", "never", cwd=tmp_path)
+        line = said.splitlines()[-1]
+        assert got == code and words in line and len(line) <= 200, said
