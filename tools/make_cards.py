@@ -309,7 +309,9 @@ def sheet(photos: list[Path]) -> None:
             for at, share, most in zip((x, y), (0.5, 0.54), whole[0].size, strict=True)
         )
         box = (left, top, left + cut, top + cut)
-        rows += [to_tensor(picture.crop(box).resize((256, 256))) for picture in whole]
+        same = whole[0].size  # a style with shapes of its own is a square alone
+        cuts = [picture.crop(box) if picture.size == same else picture for picture in whole]
+        rows += [to_tensor(picture.resize((256, 256))) for picture in cuts]
     save_png(ROOT / "docs/images/contact-sheet.png", grid(torch.cat(rows), 1 + len(SHEET)))
     toonifier = Toonifier("storybook")
     face = largest_face(toonifier, photos[0], toonifier.find)

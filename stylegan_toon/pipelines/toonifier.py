@@ -37,6 +37,7 @@ STROKES, MOST_STROKES = 1.0, 8.0  # px of the model: by eye, from 1.5 on they ea
 MOST_EYES = 1.0  # by eye: beyond it they meet at the nose
 LINES = 256.0  # px: of a face so large, lines around are as wide as those that styles are taught with
 AROUND = 1.8  # likewise, of the photo around the faces: by eye, no softer and no sharper than they are
+TRIM = 1 / 32  # of a square that stands alone, on every side: small networks draw its border badly
 OWN = "style"  # what a style's file says of shapes that are not the person's
 DETAIL = 0.8  # by eye: with 1 nothing of the model's own hand is left, with less its smears show
 FAR = 0.1  # of changed_photo, by eye: with less a face loses its detail wherever its light has changed
@@ -254,8 +255,12 @@ class Toonifier(Inverter):
         return np.rint(before + share * (drawn.astype(share.dtype) - before)).astype(np.uint8)
 
     def crop(self, cartoon: Tensor, size: int | None = None) -> Image.Image:
-        """A cartoon [3, R, R] in [-1, 1] as a picture with the finish, its edge brought to size."""
-        square = picture(cartoon, size)
+        """A cartoon [3, R, R] in [-1, 1] as a picture with the finish, its edge brought to size.
+
+        Of a style with own_shapes the border is left out.
+        """
+        edge = round(TRIM * cartoon.shape[2]) if self.own_shapes else 0
+        square = picture(cartoon[:, edge : cartoon.shape[1] - edge, edge : cartoon.shape[2] - edge], size)
         return finished(FINISHES[self.finish], square, square.width / LINES, self.source.w_mean.dtype)
 
     def shown(self, cartoons: Tensor, photos: Tensor | None = None, plain: Tensor | None = None) -> Tensor:
@@ -304,8 +309,8 @@ class Toonifier(Inverter):
         if self.detail:
             faces = (self.doubled(plain, 2.0 * small), plain) if photos is None else photos
             large = self.detailed(large, *faces, cartoons - plain)
-        made = [self.like(to_tensor(self.crop(one))) for one in self._painted(large, large.shape[3] / small)]
-        return torch.cat(made)
+        drawn = self._painted(large, large.shape[3] / small)
+        return torch.cat([self.like(to_tensor(self.crop(one, large.shape[3]))) for one in drawn])
 
 
 def edited(

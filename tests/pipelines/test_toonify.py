@@ -270,7 +270,11 @@ def test_a_style_with_shapes_of_its_own_is_saved_alone_and_large_and_put_back_wh
         assert code == 0, err
         made[name] = np.asarray(Image.open(tmp_path / name / "nasa_astronaut.png")).astype(int)
     assert made["own"].shape == (128, 128, 3)
-    assert np.array_equal(made["small"], made["crop"]) and np.array_equal(made["back"], made["whole"])
+    assert np.array_equal(made["back"], made["whole"])
+    middle = Image.fromarray(made["crop"].astype(np.uint8)).crop((1, 1, 31, 31))  # all but the border
+    assert np.array_equal(made["small"], np.asarray(middle.resize((32, 32), Image.Resampling.LANCZOS)))
+    code, out, err = toon(*own, "--out", "pairs")
+    assert code == 0 and Image.open(tmp_path / out.strip()).size == (8 * 32, 4 * 32), err
     assert toon(PORTRAIT, *own, "--put-back", "--size", "32")[0] == 2
     args = ("replay", "own/nasa_astronaut.png", "--photo", PORTRAIT, "--models", ".", "--out", "again")
     with contextlib.chdir(tmp_path):
