@@ -24,8 +24,54 @@ SMALL = {
     "ink": "ink on paper: black hair and lines, white skin",
     "flat": "flat colours and larger eyes, without lines",
 }
-# A style file taught by drawn heads and a discriminator, beside such drawings.
-TOONHEAD = "a drawn head: black brows and lashes, clear eyes, the person's skin in few tones"
+# What small_card says of these, and of those that other drawn heads taught, beside LIMITS.
+SHOWN = (
+    "the cartoons above and the figures below have them, and the photo's own detail ([how](../docs/upscaling.md#the-photos-own-detail)),\n"
+    "  but for the dial and random samples."
+)
+BLIND = (
+    "Filter and weights were chosen by eye on training photos, the bundled portrait and five demo portraits of members\n"
+    "  of Congress. MobileFace, which finds the person below, was in the losses of refinement and of the style.\n"
+    "  Eyes, finish and detail were set by eye on nine demo portraits, of two of whose people photos are in the table of gates."
+)
+BY_DRAWINGS = {
+    "goal": "200 drawings of members of Congress",
+    "data": "284 training photos of faces-128, drawn by a filter of this project (`tools/make_drawings.py --look {style}`).",
+    "training": "draws of the photos' codes, half of them blended at K = 3, by the\n"
+    "  gap to the drawings alone, without a discriminator ([how](../docs/finetuning.md#drawings-of-known-photos)).",
+    "random": " Random codes, which no photo has, were never drawn in training, and random\n"
+    "  samples are nearer to photos than to the drawings. The drawn sets among the sample pictures look otherwise.",
+    "shown": SHOWN,
+    "blind": BLIND,
+}
+OTHERS = {"toonhead": "toon_avatars/toonhead128.zip", "toon": "toon_avatars/toonhead128.zip"}
+TAUGHT = {
+    "toonhead": {
+        "what": "a drawn head: black brows and lashes, clear eyes, the person's skin in few tones",
+        "goal": "1,000 drawn heads, of which it learnt from 900",
+        "data": "900 drawn heads (every tenth of 1,000 held out): ToonHead by Johan Melin, CC BY 4.0, drawn with DiceBear (MIT); and 602\n"
+        "  training photos of faces-128 in a few flat tones (`tools/make_drawings.py --look flat`).",
+        "training": "draws, half of them blended at K = 3, three quarters of the codes those of the photos, by a\n"
+        "  discriminator that knows the drawn heads, low-pass and perceptual losses, and the gap to the flat drawings\n"
+        "  ([how](../docs/finetuning.md#drawings-of-known-photos)). A run with less low-pass and without the drawings faded mouths and broke\n  eyes ([more](../docs/training.md)).",
+        "random": " It was chosen by eye from two runs, on eight demo portraits, of two of whose people photos are in the table.",
+        "shown": SHOWN,
+        "blind": BLIND,
+    },
+    "toon": {
+        "what": "the person as a cartoon character, with large eyes and a small mouth, as a square to use as an avatar",
+        "goal": "1,000 drawn heads of another set, of which it saw none",
+        "data": "2,400 heads drawn for it (`tools/draw_heads.mjs`): ToonHead by Johan Melin, CC BY 4.0, drawn with DiceBear (MIT); and the\n"
+        "  codes of 602 training photos of faces-128.",
+        "training": "draws in its last run, nearly half of the codes those of photos and half those of the people whom the encoder sees\n"
+        "  in the drawn heads, in the heads' moods (`tools/code_heads.py`), by a discriminator that knows the heads and the gap to\n"
+        "  them ([how](../docs/finetuning.md#shapes-of-the-styles-own)).",
+        "random": "",
+        "shown": "the cartoons above and the figures below are the model's own drawing, without the photo's detail.",
+        "blind": "Chosen by eye on the nine demo portraits, of two of whose people photos are in the table. The table's first gates are\n"
+        "  for styles that keep the person's shapes; this one does not, and they are shown to say how much of a person is left.",
+    },
+}
 LIMITS = {
     "toonhead": "Shapes are the person's, so it is a portrait in the manner of the drawn heads rather than such a head. Skin goes "
     "orange where the photo's light is warm; thin rims of glasses fade. With --detail 0 eyes tear apart at K = 0 (K = 1 and 2 were not looked at).",
@@ -42,7 +88,7 @@ LIMITS = {
     "avatar": "A comic with the flat orange skin of the avatars, whatever its own lightness, rather than an avatar: its shapes are the person's. One lid may "
     "go white. With --detail 0 at K = 0 to 2 some faces fall apart, beards become shade, and teeth of a wide smile run into a light band.",
 }
-SHEET = ("storybook", "comic", "painted", "flat", "ink", "avatar", "toonhead")
+SHEET = ("storybook", "comic", "painted", "flat", "ink", "avatar", "toonhead", "toon")
 GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and where it stands
     "the person first of 50, cartoon against photo (95 %)": ("60 %", ("first_of_50",)),
     "the same, darkest third of the photos": ("at most 10 points apart", ("by_skin", "dark")),

@@ -12,7 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from card_texts import BEGAN, DRAWN, GATES, HISTORY, LIMITS, PHOTO_DATA, SHEET, SMALL, STYLES, TOONHEAD
+from card_texts import (
+    BEGAN,
+    BY_DRAWINGS,
+    DRAWN,
+    GATES,
+    HISTORY,
+    LIMITS,
+    OTHERS,
+    PHOTO_DATA,
+    SHEET,
+    SMALL,
+    STYLES,
+    TAUGHT,
+)
 
 TOON = [sys.executable, "-m", "stylegan_toon.cli"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -190,64 +203,45 @@ def draw_goals(data: Path, count: int = 200) -> dict[str, Path]:
 
 
 def small_card(style: str, photos: list[Path], gates: dict) -> None:
-    """The card of a style file: one of SMALL, or toonhead."""
+    """The card of a style taught by drawings alone, one of SMALL, or of one of TAUGHT."""
     from stylegan_toon.checkpoint.format import load
     from stylegan_toon.images import grid, save_png, to_tensor
-    from stylegan_toon.pipelines.toonifier import STROKES, Toonifier, toon
+    from stylegan_toon.pipelines.models import find_model
+    from stylegan_toon.pipelines.toonifier import STROKES, Toonifier
 
-    file = PRETRAINED / f"{style}-128.style.safetensors"
-    made, toonifier = load(file, "style"), Toonifier(style, upscale="auto", strokes=STROKES)
+    file, toonifier = find_model(style), Toonifier(style, upscale="auto", strokes=STROKES)
+    made = load(file)
     opened = [toonifier.faces_of(photo, "largest") for photo in photos]
-    made_of = toon(toonifier, opened, toonifier.steps(None))
-    pairs = torch.cat([*(one.crops for one in made_of), *(one.plain for one in made_of)])
+    crops = torch.cat([toonifier.crops(*one) for one in opened])
+    found = toonifier.fit(crops, toonifier.steps(None))
+    drawn = toonifier.drawings(opened, crops, found)
+    pairs = torch.cat([crops, toonifier.draw(found.w_plus, toonifier.source, found.shift)])
     plain = torch.nn.functional.interpolate(pairs, (256, 256), mode="bicubic")
-    drawn = [to_tensor(toonifier.crop(toonifier.enlarged(one, [256.0])[0], 256)) for one in made_of]
-    save_png(PRETRAINED / f"{style}-128.png", grid(torch.cat([plain, *drawn]), len(photos)))
-    rows, shown = gate_rows(gates["styles"][style]), made.meta["pictures"]
-    if style in SMALL:
-        what, goal = SMALL[style], "200 drawings of members of Congress"
-        rows = rows.replace("to the style", "to such drawings")
-        data = f"284 training photos of faces-128, drawn by a filter of this project (`tools/make_drawings.py --look {style}`)."
-        training = (
-            f"{shown:,} draws of the photos' codes, half of them blended at K = 3, by the\n"
-            "  gap to the drawings alone, without a discriminator ([how](../docs/finetuning.md#drawings-of-known-photos))."
-        )
-        random = (
-            " Random codes, which no photo has, were never drawn in training, and random\n"
-            "  samples are nearer to photos than to the drawings. The drawn sets among the sample pictures look otherwise."
-        )
-    else:
-        what, goal = TOONHEAD, "1,000 drawn heads, of which it learnt from 900"
-        random = " It was chosen by eye from two runs, on eight demo portraits, of two of whose people photos are in the table."
-        data = (
-            "900 drawn heads (every tenth of 1,000 held out): ToonHead by Johan Melin, CC BY 4.0, drawn with DiceBear (MIT); and 602\n"
-            "  training photos of faces-128 in a few flat tones (`tools/make_drawings.py --look flat`)."
-        )
-        training = (
-            f"{shown:,} draws, half of them blended at K = 3, three quarters of the codes those of the photos, by a\n"
-            "  discriminator that knows the drawn heads, low-pass and perceptual losses, and the gap to the flat drawings\n"
-            "  ([how](../docs/finetuning.md#drawings-of-known-photos)). A run with less low-pass and without the drawings faded mouths and broke\n  eyes ([more](../docs/training.md))."
-        )
+    cartoons = [to_tensor(toonifier.crop(toonifier.enlarged(one, [256.0])[0], 256)) for one in drawn]
+    save_png(PRETRAINED / f"{style}-128.png", grid(torch.cat([plain, *cartoons]), len(photos)))
+    about = TAUGHT.get(style) or {key: text.format(style=style) for key, text in BY_DRAWINGS.items()}
+    rows = gate_rows(gates["styles"][style])
+    rows = rows if style in TAUGHT else rows.replace("to the style", "to such drawings")
+    size = f"{file.stat().st_size:,} bytes"
+    kind = f"A child of [faces-128](faces-128.md) of {size}, all of it trained but the mapping."
+    if "rank" in made.config:
+        kind = f"A [style file](../docs/styles.md) of\n{size}, a LoRA of rank {made.config['rank']} of [faces-128](faces-128.md)."
     (PRETRAINED / f"{style}-128.md").write_text(
         f"""# {style}-128
 
-A style for `stylegan-toon toonify --style {style}`: {what}. A [style file](../docs/styles.md) of
-{file.stat().st_size:,} bytes, a LoRA of rank {made.config["rank"]} of [faces-128](faces-128.md).
+A style for `stylegan-toon toonify --style {style}`: {about.get("what") or SMALL[style]}. {kind}
 
 ![Photos, their inversions, and the cartoons]({style}-128.png)
 
-- **Data.** {data}
+- **Data.** {about["data"]}
 - **Licence.** Research and personal use: [LICENSE-WEIGHTS.md](LICENSE-WEIGHTS.md).
-- **Training.** `tools/make_models.sh`; {training}
+- **Training.** `tools/make_models.sh`; {made.meta["pictures"]:,} {about["training"]}
 - **Best K** (used when `--blend` is not given): {made.meta["blend"]}. **Eyes, finish** (likewise): {made.meta["eyes"]}, {made.meta["finish"]};
-  the cartoons above and the figures below have them, and the photo's own detail ([how](../docs/upscaling.md#the-photos-own-detail)),
-  but for the dial and random samples.
-- **Limits.** {LIMITS[style]}{random}
-- **Not blind.** Filter and weights were chosen by eye on training photos, the bundled portrait and five demo portraits of members
-  of Congress. MobileFace, which finds the person below, was in the losses of refinement and of the style.
-  Eyes, finish and detail were set by eye on nine demo portraits, of two of whose people photos are in the table of gates.
+  {about["shown"]}
+- **Limits.** {LIMITS[style]}{about["random"]}
+- **Not blind.** {about["blind"]}
 
-| of {gates["photos"]} photos of the London and Canada sets, at K = {made.meta["blend"]}; {goal} | wanted | measured |
+| of {gates["photos"]} photos of the London and Canada sets, at K = {made.meta["blend"]}; {about["goal"]} | wanted | measured |
 | --- | --- | --- |
 {rows}
 
@@ -261,12 +255,14 @@ def measure_gates(data: Path) -> dict:
     photos = data / "faces_consent/faces256.zip"
     packs = {name: data / pack for name, (pack, _) in STYLES.items()} | draw_goals(data)
     found = []
-    for part in (packs, {"toonhead": data / "toon_avatars/toonhead128.zip"}):
+    heads = {name: data / pack for name, pack in OTHERS.items()}
+    for part in (packs, *({name: pack} for name, pack in heads.items())):
         pairs = [word for name, pack in part.items() for word in ("--style", f"{name}={pack}")]
         command = [sys.executable, ROOT / "benchmarks/gates.py", photos, *pairs]
         done = subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE, text=True)
         found.append(json.loads(done.stdout))
-    found[0]["styles"] |= found[1]["styles"]
+    for more in found[1:]:
+        found[0]["styles"] |= more["styles"]
     (FIGURES / "gates.json").write_text(json.dumps(found[0], indent=1) + "\n")
     return found[0]
 
@@ -338,7 +334,7 @@ if __name__ == "__main__":
     measured = measure_gates(data)
     for style in STYLES:
         style_card(style, data, photos, measured)
-    for style in (*SMALL, "toonhead"):
+    for style in (*SMALL, *TAUGHT):
         small_card(style, photos, measured)
     faces_card(data)
     sheet(photos)

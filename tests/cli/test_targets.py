@@ -160,6 +160,7 @@ def test_a_style_is_finished_as_its_pictures_are_drawn(name, finish, place, few)
     _, _, said = toon("finetune", "--target", name, *SHORT, "--dry-run", cwd=place)
     line = next(line for line in said.splitlines() if "pictures" in line and ": " in line)
     assert (f"--finish {finish} --eyes 0.4" in line) if finish else "--finish" not in said
+    assert ("--inverted 4 takes their shapes" in said) == (name in ("storybook", "comic", "even"))  # few
     given = ("--finish", "flat", "--eyes", "0.1", "--dry-run")
     assert "--finish" not in toon("finetune", "--target", name, *SHORT, *given, cwd=place)[2]
 
