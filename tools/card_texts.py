@@ -73,6 +73,8 @@ TAUGHT = {
     },
 }
 LIMITS = {
+    "toon": "Hair, skin and clothes are told from the photo; who it is, expressions, glasses and the turn of the head hardly are, as codes "
+    "without shifts hardly know them. Thin, grey and fair hair of dark photos turns to stains, dark clothes to blue and green ones. A light seam runs along dark hair.",
     "toonhead": "Shapes are the person's, so it is a portrait in the manner of the drawn heads rather than such a head. Skin goes "
     "orange where the photo's light is warm; thin rims of glasses fade. With --detail 0 eyes tear apart at K = 0 (K = 1 and 2 were not looked at).",
     "comic": "Wrinkles become black lines, more so in faces that fill few pixels; skin of every lightness goes "
