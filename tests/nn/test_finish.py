@@ -161,6 +161,12 @@ def test_a_few_pictures_of_another_kind_do_not_count():
     )
 
 
+@pytest.mark.parametrize("size", [16, 32, 128])
+def test_noise_is_not_drawn(size):
+    some = [np.random.default_rng(seed).integers(0, 256, (size, size, 3), np.uint8) for seed in range(5)]
+    assert finish_of([Image.fromarray(one) for one in some]) == "paint"
+
+
 def test_no_pictures_have_no_finish():
     with pytest.raises(ValueError, match="no pictures"):
         finish_of([])
