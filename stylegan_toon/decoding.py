@@ -86,11 +86,12 @@ def read_image(data: bytes, name: str) -> Image.Image:
 
 
 def is_transparent(data: bytes) -> bool:
-    """Whether a picture that read_image has read says that it has alpha or a transparent colour."""
+    """Whether any place of a picture that read_image has read is transparent, wholly or in part."""
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(_Metered(data)) as picture:
-            return picture.has_transparency_data or picture.mode in ("La", "RGBa", "PA")
+            if picture.has_transparency_data or picture.mode in ("La", "RGBa", "PA"):
+                return bool((np.asarray(picture.convert("RGBA"))[..., 3] < 255).any())
     return False
 
 

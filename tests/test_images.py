@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageCms
 
 from stylegan_toon import images
+from stylegan_toon.decoding import is_transparent
 from stylegan_toon.errors import DiskError, InputError
 from stylegan_toon.images import grid, list_images, load_image, save_png, to_tensor, to_uint8
 
@@ -117,6 +118,17 @@ def test_palette_with_transparency_is_laid_on_white(tmp_path):
 def test_a_colour_key_is_transparent(tmp_path):
     Image.fromarray(PIXELS).save(tmp_path / "a.png", transparency=(0, 255, 0))
     assert loaded(tmp_path / "a.png")[0].tolist() == [[255, 0, 0], [255, 255, 255]]
+
+
+def test_alpha_that_hides_nothing_is_not_transparent(tmp_path):
+    for name, mode, colour, wanted in (
+        ("opaque", "RGBA", (9, 9, 9, 255), False), ("clear", "RGBA", (9, 9, 9, 254), True),
+        ("grey", "LA", (9, 255), False), ("plain", "RGB", (9, 9, 9), False),
+    ):  # fmt: skip
+        Image.new(mode, (4, 4), colour).save(tmp_path / f"{name}.png")
+        assert is_transparent((tmp_path / f"{name}.png").read_bytes()) == wanted
+    Image.fromarray(PIXELS).save(tmp_path / "key.png", transparency=(0, 255, 0))
+    assert is_transparent((tmp_path / "key.png").read_bytes())
 
 
 def test_one_bit_and_grey_become_rgb(tmp_path):

@@ -189,7 +189,13 @@ RAMP = 0.1  # of the pictures shown: the longest half-life of the average; a lon
     show_default=True,
     metavar="WEIGHT",
     help="Every picture is the drawing of the person whom the encoder sees in it: faces get the style's own "
-    "shapes, as avatars. 4 is a start; the recipe is another then.",
+    "shapes, as avatars. 4 is a start; the recipe is another then. Photos are those of --codes, if given.",
+)
+@click.option(
+    "--moods",
+    is_flag=True,
+    help="With --inverted: pictures whose names end in -happy, -sad or -angry are in that mood, and toonify "
+    "draws it where a photo shows it.",
 )
 @click.option(
     "--portraits",
@@ -315,6 +321,7 @@ def finetune(
             "codes",
             "drawings",
             "inverted",
+            "moods",
             "portraits",
             "edits",
             "finish",

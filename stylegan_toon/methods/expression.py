@@ -26,16 +26,17 @@ LEAST, MOST = 0.5, 1.5  # of an edit's own strength, in a draw
 class Change:
     """Edits of N faces: w_plus [N, L, D] is added to codes, styles [N, C] to those of named convolutions.
 
-    cuts: how the text model looks at the faces, before and after.
+    cuts: how the text model looks at the faces, before and after, if it does.
     """
 
     w_plus: Tensor
     styles: Mapping[str, Tensor]
-    cuts: Cuts
+    cuts: Cuts | None = None
 
     def __getitem__(self, at: Places) -> "Change":
         styles = {name: step[at] for name, step in self.styles.items()}
-        return Change(self.w_plus[at], styles, (self.cuts[0][at], self.cuts[1][at], self.cuts[2][at]))
+        cuts = self.cuts and (self.cuts[0][at], self.cuts[1][at], self.cuts[2][at])
+        return Change(self.w_plus[at], styles, cuts)
 
     @contextmanager
     def on(self, synthesis: Synthesis) -> Iterator[None]:
@@ -51,6 +52,24 @@ class Change:
         finally:
             for hook in hooks:
                 hook.remove()
+
+
+def changed(edits: Sequence[Edit], shares: Tensor, w_plus: Tensor, cuts: Cuts | None = None) -> Change:
+    """How edits, directions all, change faces with codes like w_plus [N, L, D].
+
+    shares: [N, edits], of each edit's own strength.
+    """
+    codes = w_plus.new_zeros(len(shares), *w_plus.shape[1:])
+    styles: dict[str, Tensor] = {}
+    for share, edit in zip(shares.T.to(w_plus), edits, strict=True):
+        of = share * edit.strength
+        for name, step in edit.tensors.items():
+            step = step.to(w_plus)
+            if name in ("w", "w_plus"):
+                codes = codes + of[:, None, None] * step
+            else:
+                styles[name[2:]] = styles.get(name[2:], 0) + of[:, None] * step
+    return Change(codes, styles, cuts)
 
 
 class Expressions:
@@ -73,20 +92,11 @@ class Expressions:
         """n random changes for codes like w_plus [N, L, D]; draws from torch's generator, on the CPU."""
         size = LEAST + (MOST - LEAST) * torch.rand(n)
         chosen = torch.nn.functional.one_hot(torch.randint(len(self._edits), [n]), len(self._edits))
-        share = chosen * size[:, None] * torch.tensor([edit.strength for edit in self._edits])  # [N, edits]
-        codes = w_plus.new_zeros(n, *w_plus.shape[1:])
-        styles: dict[str, Tensor] = {}
-        for of, edit in zip(share.T.to(w_plus), self._edits, strict=True):
-            for name, step in edit.tensors.items():
-                step = step.to(w_plus)
-                if name in ("w", "w_plus"):
-                    codes = codes + of[:, None, None] * step
-                else:
-                    styles[name[2:]] = styles.get(name[2:], 0) + of[:, None] * step
-        return Change(codes, styles, draw_cuts(n))
+        return changed(self._edits, chosen * size[:, None], w_plus, draw_cuts(n))
 
     def loss(self, child: Sequence[Tensor], source: Sequence[Tensor], change: Change) -> Tensor:
         """expression_loss of what is seen of pictures [N, 3, R, R] before and after a change."""
+        assert change.cuts, "draw() gives them"
         with torch.no_grad():
             wanted = self._rise(source, change.cuts)
         return expression_loss(self._rise(child, change.cuts), wanted)

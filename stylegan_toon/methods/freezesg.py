@@ -25,11 +25,12 @@ from stylegan_toon.losses.identity import identity_loss
 from stylegan_toon.losses.perceptual import map_distance
 from stylegan_toon.losses.regularize import l2_sp
 from stylegan_toon.losses.structure import lowpass_loss, structure_loss
-from stylegan_toon.methods.expression import Change, Expressions
+from stylegan_toon.methods.expression import Change, Expressions, changed
 from stylegan_toon.methods.gan import Gan, GanConfig, Places, cut_noise
 from stylegan_toon.methods.invert import gap
 from stylegan_toon.stylegan2.adapters import add_lora, fold, style_parameters
 from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.edits import Edit
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import outline
 from stylegan_toon.stylegan2.freeze import frozen_d, frozen_g, with_source_mapping
@@ -42,12 +43,14 @@ Drawn = tuple[list[Tensor], list[Tensor]]  # features and pictures, from the low
 
 class Known(NamedTuple):
     """Codes w_plus [N, L, D] of photos; of those of F/W+ the shift [N, C, r, r]; where drawings of the same
-    faces are known, these [N, 3, R, R] in [-1, 1] or uint8, and paired [N] bool, which rows have one."""
+    faces are known, these [N, 3, R, R] in [-1, 1] or uint8, and paired [N] bool, which rows have one; where
+    faces have moods, [N, M], how much of each of M edits."""
 
     w_plus: Tensor
     shift: Tensor | None = None
     drawings: Tensor | None = None
     paired: Tensor | None = None
+    moods: Tensor | None = None
 
     def at(self, rows: Places | Tensor, where: torch.device) -> "Known":
         """Some rows, on the device where; drawings in [-1, 1]."""
@@ -122,6 +125,7 @@ class FreezeSG(nn.Module):
         start: Generator | None = None,
         expressions: Expressions | None = None,
         known: Known | None = None,
+        moods: Sequence[Edit] = (),
     ):
         """Args:
             encoder: of source, which knows the spread of photos' codes; only photo_codes needs it.
@@ -131,6 +135,7 @@ class FreezeSG(nn.Module):
             expressions: edits of the source's codes; only expression_weight needs them.
             known: codes of photos, which photo_codes then takes instead of the encoder's spread; only
                 pairs_weight needs drawings of them.
+            moods: the edits, directions of the source's, that known.moods is of.
         Raises: ValueError where source lacks the resolutions, nothing is left to train, or one of these is
             missing.
         """
@@ -165,6 +170,8 @@ class FreezeSG(nn.Module):
             raise ValueError("without an adversarial loss it takes pairs, and photo codes in all draws")
         if (config.identity_weight or config.perceptual_weight) and not look:
             raise ValueError("the identity and perceptual losses need a network that knows faces")
+        if moods and config.expression_weight:
+            raise ValueError("either faces have moods, or the expression loss edits them")
         if config.expression_weight and not (expressions and config.freeze_mapping):
             raise ValueError(
                 "the expression loss needs a frozen mapping and edits of the source's expressions"
@@ -193,6 +200,7 @@ class FreezeSG(nn.Module):
         self._finished = config.identity_weight or config.lowpass_weight or config.perceptual_weight
         self._upto = n if config.cdc_weight or self._finished else structure
         self._given, self._known = (encoder, look), known
+        self._moods = [*moods]
         self._expressions = [expressions] if expressions and config.expression_weight else []  # as source is
         fixed = channels_last(copy.deepcopy(source).eval().requires_grad_(False))
         fixed.synthesis.compute_dtype = self.gan.g.synthesis.compute_dtype
@@ -236,11 +244,13 @@ class FreezeSG(nn.Module):
         assert encoder
         return Known(encoder.draw(n)[at])
 
-    def draw_change(self, w_plus: Tensor, n: int, at: Places) -> Change | None:
-        """By a coin, if expressions count: an edit of each face at some places of n, of codes w_plus."""
+    def draw_change(self, faces: Known, n: int, at: Places) -> Change | None:
+        """What edits faces, of some places of n: their moods or, by a coin, what expressions go by."""
+        if faces.moods is not None:
+            return changed(self._moods, faces.moods, faces.w_plus)
         if not self._expressions or float(torch.rand([])) < 0.5:
             return None
-        return self._expressions[0].draw(n, w_plus)[at]
+        return self._expressions[0].draw(n, faces.w_plus)[at]
 
     def step(self, batch: Mapping[str, Tensor], opt: dict[str, Optimizer], i: int) -> dict[str, Tensor]:
         """One step of D and one of G on batch["cartoon"] [N, 3, R, R] in [-1, 1]."""
@@ -252,12 +262,12 @@ class FreezeSG(nn.Module):
         if adversarial:
             with torch.no_grad():
                 codes = self.draw_codes(n, mine)
-                change, drawing = self.draw_change(codes.w_plus, n, mine), self.drawing()
+                change, drawing = self.draw_change(codes, n, mine), self.drawing()
                 fake = drawn(drawing, codes.w_plus, gan.draw_noise(n, mine), change, codes.shift)[1][-1]
             losses = gan.step_d(real, fake, opt["d"], i)
 
         faces, drawing = self.draw_codes(n, mine), self.drawing()
-        change = self.draw_change(faces.w_plus, n, mine)
+        change = self.draw_change(faces, n, mine)
         noises, views = gan.draw_noise(n, mine), gan.draw_views(n, mine)
         blended = drawing is not gan.g.synthesis
         compared = self._upto and (not blended or self._finished)
@@ -265,23 +275,24 @@ class FreezeSG(nn.Module):
         def adversarial_and_likeness(codes: Tensor, at: Places) -> tuple[Tensor, dict[str, Tensor]]:
             noise = cut_noise(noises, at)
             here = change[at] if change else None
-            _, shift, drawings, paired = faces.at(at, codes.device)
+            _, shift, drawings, paired, _ = faces.at(at, codes.device)
+            judged = here is not None and here.cuts is not None  # by the expression loss
             made = drawn(drawing, codes, noise, here, shift)
             loss, figures = codes.new_zeros([]), dict[str, Tensor]()
             terms: dict[str, tuple[float, Tensor]] = {}
             if adversarial:
                 said = gan.loss_g(made[1][-1], real[at], i, [view[at] for view in views])
                 loss, figures["g"] = said if adversarial == 1 else adversarial * said, said
-            if compared or here:
+            if compared or judged:
                 with torch.no_grad():
-                    upto = None if here else self._upto
+                    upto = None if judged else self._upto
                     wanted = drawn(self.source.synthesis, codes.detach(), noise, here, shift, upto)
             if compared:
                 terms |= self.likeness(made, wanted, blended)
-            if here:
+            if here and judged:
                 after = made[1][-1], wanted[1][-1]
                 terms["expression"] = self.expression(codes, noise, drawing, after, here, shift)
-            if drawings is not None and paired is not None and not here:
+            if drawings is not None and paired is not None and not judged:
                 terms["pairs"] = self.config.pairs_weight, self.pairs(made[1][-1], drawings, paired)
             if self.config.l2sp_weight:
                 own = fold(dict(gan.g.named_parameters()))

@@ -49,7 +49,7 @@ def blend_files(
         "shared_resolutions": [4 * 2**j for j, same in enumerate(shared) if same],
     }
     known = locate(child, parents=parents)[1].meta
-    meta |= {name: known[name] for name in ("finish", "eyes", "detail", "shapes") if name in known}
+    meta |= {name: known[name] for name in ("finish", "eyes", "detail", "shapes", "moods") if name in known}
     save(out, generator_checkpoint(mixed, meta), half)
     return Path(out)
 

@@ -295,29 +295,49 @@ def portraits(encoder: Encoder, g: Generator, themselves: bool = False) -> Known
     )
 
 
-def inverted(encoder: Encoder, g: Generator, pictures: Tensor, mirror: bool = True) -> Known:
-    """The people whom the encoder sees in cartoons, whose drawings these are; and the photos that ship.
+def inverted(
+    encoder: Encoder,
+    g: Generator,
+    pictures: Tensor,
+    mirror: bool = True,
+    photos: Tensor | None = None,
+    moods: Tensor | None = None,
+) -> Known:
+    """The people whom the encoder sees in cartoons, whose drawings these are; and people of photos.
 
     None has a shift: cartoons have shapes of their own. Photos and cartoons are about as many each.
     Args:
         pictures: [N, 3, R, R] uint8, cartoons. mirror: their mirror images, too.
+        photos: w_plus [P, L, D]; None is those of the photos that ship, and of their mirror images.
+        moods: [N, M] of the cartoons, as Known has them; photos get the same ones, by chance.
     Source: Chong and Forsyth 2021, arXiv 2112.11641 (JoJoGAN), who mix in codes' fine layers at random, and
         have one cartoon, or few. Deviation: codes are as they are, and the discriminator judges photos'.
     """
-    photos = load_pictures([sample_file("portraits")], g.config.resolution)
-    photos = torch.cat([photos, photos.flip(3)])
+
+    def seen(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([encoder(part.to(g.w_mean) / 127.5 - 1) for part in x.split(16)])
+
+    if photos is None:
+        portraits = load_pictures([sample_file("portraits")], g.config.resolution)
+        photos = seen(torch.cat([portraits, portraits.flip(3)]))
     drawn = torch.cat([pictures, pictures.flip(3)]) if mirror else pictures
-    some = drawn.repeat(max(1, round(len(photos) / len(drawn))), 1, 1, 1)
-    more = photos.repeat(max(1, round(len(some) / len(photos))), 1, 1, 1)
-    with torch.no_grad():
-        codes = [
-            torch.cat([encoder(part.to(g.w_mean) / 127.5 - 1) for part in x.split(16)])
-            for x in (drawn, photos)
-        ]
-    times = (len(x) // len(of) for x, of in zip((some, more), codes, strict=True))
-    w_plus = torch.cat([of.repeat(n, 1, 1) for of, n in zip(codes, times, strict=True)])
-    known = torch.arange(len(w_plus)) < len(some)
-    return Known(w_plus, None, torch.cat([some, more]), known)
+    often = max(1, round(len(photos) / len(drawn)))
+    some, people = drawn.repeat(often, 1, 1, 1), seen(drawn).repeat(often, 1, 1)
+    more = photos.repeat(max(1, round(len(some) / len(photos))), 1, 1)
+    w_plus, known = torch.cat([people, more]), torch.arange(len(people) + len(more)) < len(people)
+    drawings = torch.cat([some, some.new_zeros(1, 1, 1, 1).expand(len(more), *some.shape[1:])])
+    if moods is None:
+        return Known(w_plus, None, drawings, known)
+    own = moods.repeat(len(some) // len(moods), 1)
+    chance = torch.randint(len(moods), [len(more)], generator=torch.Generator().manual_seed(0))
+    return Known(w_plus, None, drawings, known, torch.cat([own, moods[chance]]))
+
+
+def moods_of(names: Sequence[str], words: Sequence[str]) -> Tensor:
+    """[N, M]: 1 where a picture's name without its ending ends in a word after a hyphen (a-happy.png)."""
+    stems = [Path(name).stem.lower() for name in names]
+    return torch.tensor([[float(stem.endswith(f"-{word}")) for word in words] for stem in stems])
 
 
 def paired(codes: Codes, path: Path, size: int, report: Callable[[str], None]) -> Known:

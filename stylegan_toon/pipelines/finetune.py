@@ -22,7 +22,7 @@ from stylegan_toon.features.look import load_look
 from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.expression import Expressions
 from stylegan_toon.methods.freezesg import Config, FreezeSG, Known
-from stylegan_toon.pipelines.codes import inverted, paired, portraits, read_codes
+from stylegan_toon.pipelines.codes import inverted, moods_of, paired, portraits, read_codes
 from stylegan_toon.pipelines.copies import find_copies
 from stylegan_toon.pipelines.events import Events
 from stylegan_toon.pipelines.judge import kid_judge
@@ -35,12 +35,13 @@ from stylegan_toon.pipelines.models import (
     parent_name,
 )
 from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, open_networks
+from stylegan_toon.pipelines.own import origin
 from stylegan_toon.pipelines.report import in_words, write_report
 from stylegan_toon.pipelines.targets import Target
 from stylegan_toon.pipelines.toonifier import OWN
 from stylegan_toon.stylegan2.adapters import fold, style_checkpoint
 from stylegan_toon.stylegan2.blend import blend, same_mapping
-from stylegan_toon.stylegan2.edits import apply_edit, load_edit
+from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit
 from stylegan_toon.stylegan2.encoder import Encoder
 from stylegan_toon.stylegan2.files import generator_checkpoint
 from stylegan_toon.stylegan2.freeze import trained_parameters
@@ -51,7 +52,8 @@ from stylegan_toon.training.log import log
 from stylegan_toon.training.loop import Run, train
 
 PHOTO_CODES = 0.75  # the share of draws with codes as photos have them, where that is known and not given
-EXPRESSIONS = ("sad", "angry", "happy")  # the ready edits whose effect a child keeps, unless others are named
+# The ready edits whose effect a child keeps, unless others are named; and what names of pictures end in.
+EXPRESSIONS = ("sad", "angry", "happy")
 STRUCTURE = 3  # toRGB outputs, from 4x4 up, that the structure score compares, whatever the loss does
 
 
@@ -83,7 +85,9 @@ class Task:
         Where pairs count, the picture that bears a file's name is that photo's drawing.
     drawings: a folder or archive of squares, where these are looked for; None means target.
     inverted: the weight of pairs in which target's pictures are the drawings of the people whom the encoder
-        sees in them; the style's shapes are its own then. Portraits are drawn beside them.
+        sees in them; the style's shapes are its own then. Photos, of codes if there are any, else the
+        portraits that ship, are drawn beside them.
+    moods: pictures whose names end in one of EXPRESSIONS are drawings of people whom that edit has changed.
     portraits: where no codes are given, the weight of pairs in which the portraits that ship, whose codes are
         taken then, are their own drawings; of an encoder that gives no shifts they are not known.
     edits: the directions, of source, whose effect the expression loss keeps; none means EXPRESSIONS.
@@ -97,6 +101,7 @@ class Task:
     codes: Sequence[str] = ()
     drawings: str | None = None
     inverted: float = 0.0
+    moods: bool = False
     portraits: float = 0.0
     edits: Sequence[str] = ()
     finish: str = "paint"
@@ -150,8 +155,8 @@ def _named(task: Task, config: Config) -> list[str]:
     return list(task.edits or EXPRESSIONS) if config.expression_weight else []
 
 
-def _expressions(named: Sequence[str], g: Generator, where: torch.device) -> Expressions | None:
-    """What the expression loss goes by, if there are edits. Raises: ModelError for any that is not of g."""
+def _edits(named: Sequence[str], g: Generator) -> list[Edit]:
+    """The directions of these names. Raises: ModelError for any that is not of g, or none."""
     own, edits = generator_checkpoint(g), []
     for name in named:
         file = find_edit(name)
@@ -161,7 +166,7 @@ def _expressions(named: Sequence[str], g: Generator, where: torch.device) -> Exp
         if not belongs(edits[-1].meta, own):
             raise ModelError(f"{shown(file, 60)} was made with another generator; name one of the source's")
         apply_edit(g, g.broadcast(g.w_mean[None]), edits[-1], 1.0)  # says what does not fit
-    return Expressions(load_clip(device=where), edits) if edits else None
+    return edits
 
 
 def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -> _Opened:
@@ -179,23 +184,32 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
                 f"{shown(start, 50)} is no child of {shown(source, 50)}: it has another shape or mapping; "
                 "name the source it came from"
             )
-    pictures = look_at(task.target.path, g.config.resolution, method.batch, task.exclude, report)
+    pictures, names = look_at(task.target.path, g.config.resolution, method.batch, task.exclude, report)
     method = fitted(_counted(method, g), g, where)
     codes = read_codes(task.codes, g)
-    if task.inverted and codes:
-        raise UsageError("--inverted takes the codes of the pictures themselves; leave --codes out")
+    if task.moods and not task.inverted:
+        raise UsageError("--moods is of the pictures that --inverted takes; give --inverted 4 as well")
     if method.pairs_weight and not codes:
         raise UsageError("--pairs needs the codes of the photos that were drawn; give --codes FOLDER")
     encoder: Encoder | None = None
-    if codes is None:
+    if codes is None or task.inverted:
         encoder, method = _photo_codes(method, source, g, task.encoder)
     elif method.photo_codes < 0:
         method = replace(method, photo_codes=PHOTO_CODES if method.adversarial_weight else 1.0)
     known: Known | None = None
     if task.inverted and not encoder:
         raise UsageError("--inverted needs an encoder and draws of codes; give --photo-codes 0.95")
+    edits: list[Edit] = []
     if encoder and task.inverted:
-        known = inverted(encoder, g, pictures, task.mirror)
+        shares = None
+        if task.moods:
+            before = origin(task.target.path)
+            shares = moods_of([before.get(name, name) for name in names], EXPRESSIONS)
+            if not shares.any():
+                words = ", ".join(f"-{word}" for word in EXPRESSIONS)
+                raise UsageError(f"no name of a picture ends in {words}; rename some, or leave --moods out")
+            edits = _edits(EXPRESSIONS, g)
+        known = inverted(encoder, g, pictures, task.mirror, codes.w_plus if codes else None, shares)
         method = replace(method, pairs_weight=task.inverted)
     elif encoder:
         known = portraits(encoder, g, task.portraits > 0)
@@ -207,13 +221,15 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
         else None
     )
     try:
-        moods = _expressions(_named(task, method), g, where)
-        if codes:
+        kept = _edits(_named(task, method), g)
+        moods = Expressions(load_clip(device=where), kept) if kept else None
+        if codes and not task.inverted:
             known = Known(codes.w_plus, codes.shift)
-        if codes and method.pairs_weight:
+        if codes and method.pairs_weight and not task.inverted:
             drawings = Path(task.drawings) if task.drawings else task.target.path
             known = paired(codes, drawings, g.config.resolution, report)
-        module = FreezeSG(method, g, d, encoder and encoder.to(where), look, begun, moods, known).to(where)
+        given = encoder and encoder.to(where), look, begun, moods, known, edits
+        module = FreezeSG(method, g, d, *given).to(where)
     except ValueError as error:
         raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
     module.source.to(where)
@@ -230,17 +246,19 @@ def _counted(method: Config, g: Generator) -> Config:
 
 def look_at(
     folder: Path, size: int, batch: int, exclude: Sequence[str], report: Callable[[str], None]
-) -> Tensor:
-    """The pictures of folder, [N, 3, size, size] uint8, with a line for whatever about them is unusual.
+) -> tuple[Tensor, list[str]]:
+    """The pictures of folder, [N, 3, size, size] uint8, and their names; report gets what is unusual.
 
     Raises: InputError, also if there are several and all are alike.
     """
     edges: list[int] = []
+    names: list[str] = []
     transparent = 0
 
     def see(name: str, data: bytes, picture: Image.Image) -> None:
         nonlocal transparent
         edges.append(min(picture.size))
+        names.append(name)
         transparent += is_transparent(data)
 
     pictures = load_pictures([folder], size, exclude, see)
@@ -260,7 +278,7 @@ def look_at(
     ):
         if count:
             report(f"{shown(folder, 40)}: {count} of {n} pictures: {text}")
-    return pictures
+    return pictures, sorted(names)
 
 
 def plan_finetuning(
@@ -282,6 +300,7 @@ def plan_finetuning(
         "start": task.start,
         "codes": [*task.codes],
         "drawings": task.drawings,
+        "moods": task.moods,
         "edits": _named(task, module.config),
         "out": str(run.out),
         "steps": run.steps,
@@ -331,6 +350,8 @@ def finetune_generator(
         about = {**about, "blend": config.blend, "finish": task.finish, "eyes": task.eyes}  # for toonify
         if task.inverted:
             about["shapes"] = OWN
+        if task.moods:
+            about["moods"] = [*EXPRESSIONS]
         if opened.parent is None:
             return generator_checkpoint(g, about)
         name = parent_name(Path(opened.source))
@@ -365,6 +386,7 @@ def finetune_generator(
         start=task.start,
         codes=[*task.codes],
         drawings=task.drawings,
+        moods=task.moods,
         edits=_named(task, method),
         target=task.target.name,
         pictures=str(task.target.path),

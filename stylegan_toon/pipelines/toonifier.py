@@ -16,8 +16,10 @@ from stylegan_toon.exact import normal
 from stylegan_toon.faces.align import align, side
 from stylegan_toon.faces.detect import Face
 from stylegan_toon.faces.paste import paste
+from stylegan_toon.features.emotion import EXPRESSIONS, load_emotion
 from stylegan_toon.images import grid, to_levels, to_tensor, to_uint8
 from stylegan_toon.metadata import file_entry
+from stylegan_toon.methods.expression import changed
 from stylegan_toon.methods.invert import STEPS, Inversion
 from stylegan_toon.nn.finish import FINISHES, finished
 from stylegan_toon.nn.guided import along_photo, changed_photo
@@ -39,6 +41,7 @@ LINES = 256.0  # px: of a face so large, lines around are as wide as those that 
 AROUND = 1.8  # likewise, of the photo around the faces: by eye, no softer and no sharper than they are
 TRIM = 1 / 32  # of a square that stands alone, on every side: small networks draw its border badly
 OWN = "style"  # what a style's file says of shapes that are not the person's
+DOUBT, SURE = 0.6, 0.9  # of a mood in a photo, judged by the emotion network: none of it, and all
 DETAIL = 0.8  # by eye: with 1 nothing of the model's own hand is left, with less its smears show
 FAR = 0.1  # of changed_photo, by eye: with less a face loses its detail wherever its light has changed
 EDGES, FLAT = 3, 0.01  # of the lines by which the style follows the photo: px of the model, and a variance
@@ -67,6 +70,8 @@ class Toonifier(Inverter):
     """The loaded models of one style, ready for any number of photos.
 
     own_shapes: its shapes are its own, not the person's: it draws codes alone, and squares that stand alone.
+    moods: the edits that it was taught to draw, and that the emotion network looks for in photos; none where
+        an edit is given.
     """
 
     space = "f3/w+"  # what is drawn is not edited any more; with an edit that of Inverter
@@ -129,6 +134,7 @@ class Toonifier(Inverter):
             self.space, self._detail = "w+", self._detail or 0.0
         self.load_upscaler(upscale)
         self.edit, self.strength = self._opened(edit, strength, style, source)
+        self.moods = self._known_moods(made.meta.get("moods"), source) if self.own_shapes and not edit else {}
         shares = self.recipe.shares(self.source.config.n_resolutions)
         if blend and nothing_changes(shares, shared_resolutions(self.source, self._child)):
             report(f"{self.recipe} is the same as --blend 0: {style} shares these resolutions with {source}")
@@ -153,6 +159,26 @@ class Toonifier(Inverter):
         if not self.own_shapes:
             self.space = Inverter.space
         return made, made.strength if strength is None else strength
+
+    def _known_moods(self, named: Any, source: str) -> dict[str, Edit]:
+        """The edits of a style's moods that ship, by what the emotion network calls them."""
+        found = {}
+        for name in named if isinstance(named, list) else []:
+            if name in EXPRESSIONS:
+                found[name] = load_edit(file := find_edit(name))
+                check_codes(found[name].meta, file, source, self.source_checkpoint, {})
+                self.files[f"mood {name}"] = file_entry(file, name)
+        self._emotion = load_emotion(device=self.device).to(self.source.w_mean.dtype) if found else None
+        return found
+
+    def mood(self, crops: Tensor) -> Tensor:
+        """How much of each of moods the faces [N, 3, R, R] of photos show, [N, M] from 0 to 1."""
+        if not self.moods or self._emotion is None:
+            return crops.new_zeros(len(crops), 0)
+        with torch.inference_mode():
+            judged = torch.cat([self._emotion(crop)[0] for crop in crops.split(1)])
+        rows = judged[:, [EXPRESSIONS.index(name) for name in self.moods]]
+        return ((rows - DOUBT) / (SURE - DOUBT)).clamp(0, 1)
 
     def set_blend(self, how: int | Recipe) -> None:
         """Blend by a recipe, or with the k lowest resolutions of the source. Raises: UsageError."""
@@ -182,7 +208,9 @@ class Toonifier(Inverter):
     ) -> list[Drawn]:
         """What is drawn of some photos' faces, of whose crops [N, 3, R, R] found are the codes."""
         counts = [len(faces) for _, faces in photos]
-        cartoons = self.draw(*self._edited(self.cartoon, found.w_plus), found.shift)
+        change = changed([*self.moods.values()], self.mood(crops), found.w_plus)
+        with change.on(self.cartoon.synthesis):
+            cartoons = self.draw(*self._edited(self.cartoon, found.w_plus + change.w_plus), found.shift)
         nothing: Sequence[Tensor | None] = [None] * len(photos)
         plain = before = nothing
         if self.detail:

@@ -10,8 +10,9 @@ from PIL import Image
 from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.data import load_pictures
 from stylegan_toon.paths import sample_file
-from stylegan_toon.pipelines.codes import inverted
+from stylegan_toon.pipelines.codes import inverted, moods_of
 from stylegan_toon.pipelines.models import load_encoder, load_generator
+from stylegan_toon.stylegan2.edits import Edit, save_edit
 from stylegan_toon.stylegan2.encoder import Config, Encoder, with_spread
 from stylegan_toon.stylegan2.files import encoder_checkpoint
 from stylegan_toon.stylegan2.latent_files import save_latents
@@ -67,6 +68,39 @@ def test_the_file_says_that_shapes_are_its_own_and_the_recipe_is_another(given, 
     assert "shapes" not in load(tmp_path / "two/best.safetensors", "generator").meta
 
 
+def test_photos_are_those_of_codes_and_pictures_have_the_moods_of_their_names(given, tmp_path):
+    encoder = load_encoder(str(tmp_path / "small.safetensors"))
+    g = load_generator(tmp_path / "small.safetensors")
+    names = ["a.png", "in/b-happy.png", "c_happy.png", "D-ANGRY.jpg", "sad.png"]
+    moods = moods_of(names, ("sad", "angry", "happy"))
+    assert moods.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    pictures = load_pictures([tmp_path / "drawings"], 32)
+    photos = torch.randn(3, NETWORK.n_layers, 16)
+    known = inverted(encoder, g, pictures, True, photos, moods[:4])
+    assert known.paired.tolist() == [True] * 8 + [False] * 9
+    assert torch.equal(known.w_plus[8:], photos.repeat(3, 1, 1))
+    assert torch.equal(known.moods[:8], moods[:4].repeat(2, 1))
+    assert {*map(tuple, known.moods[8:].tolist())} <= {*map(tuple, moods[:4].tolist())}
+    assert inverted(encoder, g, pictures, True, photos).moods is None
+
+
+def test_a_run_with_moods_says_so_in_its_file(given, tmp_path, monkeypatch):
+    source = load(tmp_path / "small.safetensors", "generator")
+    for mood in ("sad", "angry", "happy"):
+        (edits := tmp_path / "models/edits").mkdir(exist_ok=True, parents=True)
+        save_edit(edits / f"{mood}.edit.safetensors", Edit(mood, "mean", {"w": torch.randn(16)}), source)
+    codes = tmp_path / "people.latent.safetensors"
+    save_latents(codes, torch.randn(5, NETWORK.n_layers, 16), source, ["x"] * 5)
+    (tmp_path / "drawings/a.png").rename(tmp_path / "drawings/a-happy.png")
+    monkeypatch.setenv("STYLEGAN_TOON_HOME", str(tmp_path))
+    args = ("--inverted", "3", "--moods", "--codes", codes, "--steps", "2", "--out", "one")
+    code, _, said = toon(*given, *args, cwd=tmp_path)
+    assert code == 0, said
+    meta = load(tmp_path / "one/best.safetensors", "generator").meta
+    assert (meta["shapes"], meta["moods"]) == ("style", ["sad", "angry", "happy"])
+    assert json.loads((tmp_path / "one/run.json").read_text())["moods"] is True
+
+
 def test_what_does_not_go_with_it_is_said_in_one_line(given, tmp_path):
     source = load(tmp_path / "small.safetensors", "generator")
     save_latents(
@@ -74,7 +108,8 @@ def test_what_does_not_go_with_it_is_said_in_one_line(given, tmp_path):
     )
     for options, code, words in (
         (("--pairs", "1"), 2, "leave --pairs out"),
-        (("--codes", "one.latent.safetensors"), 2, "leave --codes out"),
+        (("--codes", "absent.latent.safetensors"), 4, "absent.latent"),
+        (("--moods",), 2, "-sad, -angry, -happy; rename some"),
         (("--photo-codes", "0"), 2, "give --photo-codes 0.95"),
         (("--encoder", "absent"), 4, "absent"),
     ):

@@ -6,9 +6,9 @@ import torch
 from torch.testing import assert_close
 
 from stylegan_toon.losses.expression import LEAST, expression_loss
-from stylegan_toon.methods.expression import Change, Expressions
+from stylegan_toon.methods.expression import Change, Expressions, changed
 from stylegan_toon.methods.freezesg import Config as FreezeConfig
-from stylegan_toon.methods.freezesg import FreezeSG, drawn
+from stylegan_toon.methods.freezesg import FreezeSG, Known, drawn
 from stylegan_toon.methods.text_goal import cut, draw_cuts
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
@@ -105,6 +105,25 @@ def test_every_edit_is_drawn_and_a_part_of_a_draw_is_that_part():
     assert all(torch.equal(x, y[at]) for x, y in zip(part.cuts, change.cuts, strict=True))
 
 
+def test_faces_with_moods_are_drawn_as_the_edits_draw_them():
+    """changed() beside apply_edit(), which moves biases for all faces alike."""
+    torch.manual_seed(7)
+    g = Generator(NETWORK)
+    made = [
+        Edit("a", "mean", {"s.blocks.1.conv0": torch.randn(8), "s.blocks.2.to_rgb": torch.randn(8)}, 0.6),
+        Edit("b", "mean", {"w_plus": torch.randn(LAYERS, 8)}, -1.5),
+    ]
+    codes, shares = torch.randn(3, LAYERS, 8), torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.5, 0.25]])
+    with torch.no_grad():
+        mine = drawn(g.synthesis, codes, "none", changed(made, shares, codes))[1][-1]
+        for i, row in enumerate(shares):
+            other, code = g, codes[i : i + 1]
+            for edit, share in zip(made, row.tolist(), strict=True):
+                other, code = apply_edit(other, code, edit, share * edit.strength)
+            wanted = other.synthesis(code, "none")[-1]
+            torch.testing.assert_close(mine[i : i + 1], wanted, atol=1e-5, rtol=1e-4)
+
+
 def test_all_four_pictures_of_a_face_are_seen_alike():
     """The loss against a computation that cuts, embeds and compares one picture after the other."""
     known = expressions()
@@ -161,7 +180,7 @@ def test_half_of_the_steps_draw_edited_faces():
     method = freezesg(structure_layers=0)
     torch.manual_seed(0)
     codes = method.draw_codes(4, slice(4))[0]
-    drawn_so = [method.draw_change(codes, 4, slice(4)) is not None for _ in range(400)]
+    drawn_so = [method.draw_change(Known(codes), 4, slice(4)) is not None for _ in range(400)]
     assert 0.4 < np.mean(drawn_so) < 0.6
     optimizers, seen = method.optimizers(), []
     for i in range(12):

@@ -15,6 +15,7 @@ from stylegan_toon.methods.invert import PARTS, SQUARE
 from stylegan_toon.stylegan2 import encoder as encoder_net
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.discriminator import Discriminator
+from stylegan_toon.stylegan2.edits import Edit
 from stylegan_toon.stylegan2.files import build_encoder, encoder_checkpoint
 from stylegan_toon.stylegan2.generator import Generator
 from stylegan_toon.training.loop import Run, train
@@ -138,6 +139,30 @@ def test_a_step_on_known_codes_draws_child_and_source_with_the_shifts(monkeypatc
     ]  # for D; for G, and what G is compared with
     assert all(shift is not None for *_, shift in draws)
     assert torch.equal(draws[1][1], draws[2][1]) and torch.equal(draws[1][2], draws[2][2])
+
+
+def test_a_step_draws_child_and_source_in_the_moods_of_the_faces(monkeypatch):
+    moods = torch.tensor([[0.0, 1.0], [0.5, 0.0]]).repeat(3, 1)
+    made = [Edit(name, "mean", {"s.blocks.1.conv1": torch.randn(8)}, 2.0) for name in "ab"]
+    known = photos(drawn_too=True)._replace(moods=moods)
+    config = FreezeConfig(batch=4, path_weight=0.0, photo_codes=1.0, identity_weight=1.0, pairs_weight=2.0)
+    source, d = Generator(NETWORK), Discriminator(NETWORK)
+    method = FreezeSG(config, source, d, None, look, known=known, moods=made)
+    changes = []
+
+    def spy(synthesis, w_plus, noise, change, shift=None, upto=None):
+        rows = [next(i for i in range(6) if torch.equal(known.w_plus[i], one)) for one in w_plus]
+        changes.append((change.styles["blocks.1.conv1"], moods[rows]))
+        return drawn(synthesis, w_plus, noise, change, shift, upto)
+
+    monkeypatch.setattr("stylegan_toon.methods.freezesg.drawn", spy)
+    losses = method.step(stream(0), method.optimizers(), 1)
+    assert len(changes) == 3 and losses["g/pairs"] > 0
+    steps = torch.stack([edit.tensors["s.blocks.1.conv1"] for edit in made])
+    for styles, shares in changes:
+        torch.testing.assert_close(styles, 2 * shares @ steps)
+    with pytest.raises(ValueError, match="either faces have moods"):
+        FreezeSG(replace(config, expression_weight=1.0), source, d, None, look, known=known, moods=made)
 
 
 @pytest.mark.parametrize("pairs", [0.0, 2.0])

@@ -22,11 +22,11 @@ from stylegan_toon.nn.finish import FINISHES, finished
 from stylegan_toon.nn.kuwahara import paint
 from stylegan_toon.nn.lens import swell
 from stylegan_toon.pipelines.codes import Family
-from stylegan_toon.pipelines.models import find_model
+from stylegan_toon.pipelines.models import find_edit, find_model
 from stylegan_toon.pipelines.toonifier import DETAIL, Toonifier
 from stylegan_toon.stylegan2.blend import Recipe, blend
 from stylegan_toon.stylegan2.config import Config
-from stylegan_toon.stylegan2.edits import Edit, load_edit, save_edit
+from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit, save_edit
 from stylegan_toon.stylegan2.generator import Generator
 
 PORTRAIT = Path(__file__).parents[2] / "samples" / "nasa_astronaut.png"
@@ -298,6 +298,37 @@ def test_shapes_of_its_own_are_drawn_from_codes_without_the_photos_features(tmp_
     family = Family("faces", [str(tmp_path / "own.style.safetensors")])
     assert family.gather([str(PORTRAIT)], refine=0, space="f/w+").shift is None
     assert Family("faces", ["comic"]).gather([str(PORTRAIT)], refine=0, space="f/w+").shift is not None
+
+
+def test_the_mood_of_a_photo_is_drawn_where_the_style_was_taught_it(tmp_path):
+    shipped = load(find_model("comic"), "style")
+    meta = shipped.meta | {"shapes": "style", "moods": ["sad", "angry", "happy", "no such"]}
+    save(tmp_path / "moody.style.safetensors", replace(shipped, meta=meta))
+    save(tmp_path / "calm.style.safetensors", replace(shipped, meta=shipped.meta | {"shapes": "style"}))
+    moody, calm = (Toonifier(str(tmp_path / f"{name}.style.safetensors")) for name in ("moody", "calm"))
+    assert list(moody.moods) == ["sad", "angry", "happy"] and not calm.moods
+    assert sorted(name for name in moody.files if "mood" in name) == ["mood angry", "mood happy", "mood sad"]
+    photo = moody.faces_of(PORTRAIT, "largest")  # who laughs
+    dark = Image.new("RGB", (200, 200), "black"), photo[1]  # of which it is not sure
+    crops = torch.cat([moody.crops(*photo), moody.crops(*dark)])
+    shares = moody.mood(crops)
+    assert shares[0].tolist() == [0, 0, 1] and 0 < shares[1].max() < 1
+    found = moody.fit(crops, 0)
+    drawn = torch.cat([one.cartoons for one in moody.drawings([photo, dark], crops, found)])
+    plain, edited = calm.draw(found.w_plus), []
+    for row, code in zip(shares.tolist(), found.w_plus.split(1), strict=True):
+        g = calm.cartoon
+        for share, name in zip(row, moody.moods, strict=True):
+            edit = load_edit(find_edit(name))
+            g = apply_edit(g, code, edit, share * edit.strength)[0]
+        edited.append(calm.draw(code, g))
+    edited = torch.cat(edited)
+    torch.testing.assert_close(drawn, edited, atol=1e-4, rtol=0)
+    assert (edited - plain)[:1].abs().mean() > 1e-3
+    asked = Toonifier(str(tmp_path / "moody.style.safetensors"), edit="sad", strength=0.0)
+    assert not asked.moods
+    first = replace(found, w_plus=found.w_plus[:1])
+    torch.testing.assert_close(asked.drawings([photo], crops[:1], first)[0].cartoons, plain[:1])
 
 
 def test_a_folder_is_mirrored_and_failures_are_collected(toon, tmp_path):
