@@ -8,14 +8,10 @@
 // Open Peeps by Pablo Stanley, CC0.
 import fs from 'node:fs';
 import path from 'node:path';
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
+import { dicebear, draw } from './dicebear.mjs';
 
 const [out, size = '80', seed = 'clip', share = '1'] = process.argv.slice(2);
-const modules = path.join(process.cwd(), 'node_modules/');
-const dicebear = (name) => import(pathToFileURL(path.join(modules, '@dicebear', name, 'lib/index.js')).href);
 const { createAvatar } = await dicebear('core');
-const { Resvg } = createRequire(modules)('@resvg/resvg-js');
 
 const HAIR = {
   black: ['1a1a1a', '2c1b18', '0d0d10', '26201e'],
@@ -124,8 +120,7 @@ for (const [style, about] of Object.entries(STYLES)) {
     const avatar = createAvatar(library, options);
     const drawn = avatar.toJson().extra;
     const file = `${style}/${String(i).padStart(5, '0')}.png`;
-    const picture = new Resvg(avatar.toString(), { fitTo: { mode: 'width', value: Number(size) }, font: { loadSystemFonts: false } });
-    fs.writeFileSync(path.join(out, file), picture.render().asPng());
+    draw(avatar.toString(), path.join(out, file), size);
     const seen = about.hair && (drawn.top ?? drawn.hair) !== undefined && !HIDDEN.test(drawn.top ?? drawn.hair);
     const hairSeen = style === 'lorelei' && options.hairColor[0] === '000000' ? 'black' : hair;
     rows.push(JSON.stringify({ file, style, mood, hair: seen ? hairSeen : null, glasses, beard }));

@@ -1,21 +1,15 @@
-// Draw heads for the style `toon`, with open eyes, hair and skin as people have them, and what was drawn of each.
+// Draw heads for the style `toon`, with open eyes, hair and skin as people have them; their names end in their moods.
 //   npm i @dicebear/core@9 @dicebear/toon-head@9 @resvg/resvg-js@2 && node tools/draw_heads.mjs COUNT SIZE FOLDER
+// Or, for COUNT, a file of rows {file, background, options}: these heads, as tools/redraw_heads.py wants them.
 // Eyes and mouth lie about where aligned photos have them. ToonHead: Johan Melin, CC BY 4.0; DiceBear: MIT.
 import fs from 'node:fs';
 import path from 'node:path';
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
+import { dicebear, draw } from './dicebear.mjs';
 
 const [count, size, out] = process.argv.slice(2);
-const here = createRequire(path.join(process.cwd(), 'package.json'));
-const modules = path.join(process.cwd(), 'node_modules');
-const open = (name) => {
-  const { main = 'lib/index.js' } = JSON.parse(fs.readFileSync(path.join(modules, name, 'package.json')));
-  return import(pathToFileURL(path.join(modules, name, main)).href);
-};
-const { createAvatar } = await open('@dicebear/core');
-const heads = await open('@dicebear/toon-head');
-const { Resvg } = here('@resvg/resvg-js');
+const { createAvatar } = await dicebear('core');
+const heads = await dicebear('toon-head');
+const head = (options, file) => draw(createAvatar(heads, { scale: 130, translateY: -4, ...options }).toString(), path.join(out, file), size);
 
 const DARK = ['1a1a1a', '1a1a1a', '2c1b18', '2c1b18', '4a312c', '8c8c8c', 'e8e1e1'];
 const HAIR = [...DARK, '724133', '724133', 'a55728', 'b58143', 'd6b370', 'ecdcbf'];
@@ -28,20 +22,20 @@ const MOODS = [
 ];
 
 fs.mkdirSync(out, { recursive: true });
-const rows = [];
-for (let i = 0; i < Number(count); i++) {
+const listed = fs.existsSync(count) ? fs.readFileSync(count, 'utf8').trim().split('\n').map((row) => JSON.parse(row)) : [];
+for (const { file, background, options } of listed) {
+  const parts = Object.fromEntries(['hair', 'rearHair', 'beard'].map((part) => [`${part}Probability`, options[part] ? 100 : 0]));
+  const chosen = Object.fromEntries(Object.entries(options).map(([part, value]) => [part, [value.replace('#', '')]]));
+  head({ seed: '', backgroundColor: [background], ...parts, ...chosen }, file);
+}
+for (let i = 0; i < (listed.length ? 0 : Number(count)); i++) {
   const [mood, mouth, eyebrows] = MOODS[i % MOODS.length];
   const long = Math.floor(i / MOODS.length) % 2 === 0;
   const light = Math.floor(i / (2 * MOODS.length)) % 5 < 3;
-  const head = createAvatar(heads, {
-    seed: `head-${i}`, backgroundColor: BACKS, scale: 130, translateY: -4, eyes: ['wide'], mouth: [mouth], eyebrows,
+  head({
+    seed: `head-${i}`, backgroundColor: BACKS, eyes: ['wide'], mouth: [mouth], eyebrows,
     hairColor: light ? HAIR : DARK, skinColor: light ? LIGHT_SKIN : DARK_SKIN,
     hair: long ? ['sideComed', 'bun', 'bun'] : ['sideComed', 'undercut', 'spiky'], hairProbability: long ? 100 : 88,
     rearHairProbability: long ? 100 : 0, beardProbability: long ? 0 : 20, beard: ['fullBeard', 'chin', 'chinMoustache'],
-  });
-  const file = `${String(i).padStart(5, '0')}.png`;
-  const drawn = new Resvg(head.toString(), { fitTo: { mode: 'width', value: Number(size) }, font: { loadSystemFonts: false } }).render();
-  fs.writeFileSync(path.join(out, file), drawn.asPng());
-  rows.push(JSON.stringify({ file, mood }));
+  }, `${String(i).padStart(5, '0')}-${mood}.png`);
 }
-fs.writeFileSync(path.join(out, 'moods.jsonl'), `${rows.join('\n')}\n`);
