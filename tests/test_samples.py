@@ -63,6 +63,14 @@ def test_an_archive_holds_the_pictures_of_its_card_and_nothing_that_names_anybod
     assert len(list(pictures(sample_file(name)))) == int(count)
 
 
+def test_open_mouths_of_drawn_heads_are_dark():
+    with zipfile.ZipFile(sample_file("toonhead")) as pack:
+        heads = [Image.open(io.BytesIO(pack.read(f"{i:05d}.webp"))).convert("RGB") for i in range(900)]
+    dark = np.array([0x61, 0x15, 0x19])  # of ToonHead's laughs, angry and open mouths
+    mouths = [np.asarray(head)[78:96, 48:80].astype(int) for head in heads]
+    assert sum((np.abs(mouth - dark).max(2) < 24).sum() >= 5 for mouth in mouths) > 500
+
+
 def test_a_wheel_holds_them(monkeypatch):
     settings = {}
     setuptools = ModuleType("setuptools")  # whoever runs the tests need not have it

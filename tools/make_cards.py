@@ -1,6 +1,7 @@
 """Measure the models of pretrained/ and write their cards: tools/make_cards.py DATA PHOTO...
 
-DATA holds the packs that tools/make_models.sh names and compact/faces128_heldout.zip; PHOTOs are public pictures for
+DATA holds the packs that tools/make_models.sh names, toonhead128.zip as tools/redraw_heads.py makes it, and
+compact/faces128_heldout.zip; PHOTOs are public pictures for
 the strips and the contact sheet. Writes pretrained/figures/*.json, pretrained/*.md and docs/images/*.png.
 """
 

@@ -140,22 +140,23 @@ for look in comic:comic ink:ink flat:toonhead; do # the target's pictures judge 
 done
 
 # toonhead is taught by its drawn heads and a discriminator, and by flat drawings of 602 photos, which keep the person.
-$toon finetune --target "$data/toon_avatars/toonhead128.zip" --exclude '*9.png' --source faces --out "$runs/toonhead" --train lora --rank 32 \
+# (npm i as in tools/draw_heads.mjs, here.)
+python3 tools/redraw_heads.py "$data/toon_avatars/toonhead128.zip" "$runs/toonhead128.zip"
+$toon finetune --target "$runs/toonhead128.zip" --exclude '*9.png' --source faces --out "$runs/toonhead" --train lora --rank 32 \
     --freeze-g 1 --freeze-mapping --blend 3 --low-pass 6 --perceptual 0.5 --batch 8 --seed 1 --patience 0 --steps 500 --look-every 250 \
     --codes "$runs/codes-fine" --photo-codes 0.75 --pairs 4 --drawings "$runs/drawn-flat"
 $toon convert --to style --half --meta blend=3 --meta eyes=0.4 --meta finish=cel "$runs/toonhead/last.safetensors" pretrained/toonhead-128.style.safetensors
 
-# toon has shapes of its own: heads drawn for it are the drawings of those whom the encoder sees in them. (npm i as in
-# tools/draw_heads.mjs, here.) The first run of what ships saw 1,242 heads of an earlier form of that script, and no moods.
+# toon has shapes of its own: heads drawn for it are the drawings of those whom the encoder sees in them, in the heads' moods.
+# (The first run of what ships was three: 1,000 steps on 1,242 heads of an earlier form of that script, 1,200 on these heads, whose
+# moods were told by codes alone, and 800 with their moods. Open mouths were hardly there in all three, which resvg drew wrongly.)
 node tools/draw_heads.mjs 2400 128 "$runs/heads"
-python3 tools/code_heads.py "$runs/heads" "$runs/photos" "$runs/head-codes"
-for copy in b c; do # so that nearly half of the draws are of photos
-    cp "$runs/head-codes/photos.latent.safetensors" "$runs/head-codes/photos-$copy.latent.safetensors"
-done
 (cd "$runs/heads" && zip -q0 ../heads.zip ./*.png)
-own=(--target "$runs/heads.zip" --freeze-g 0 --freeze-mapping --structure 0 --codes "$runs/head-codes" --pairs 4 --patience 0)
-$toon finetune "${own[@]}" --photo-codes 0.9 --ada-p 0.2 --steps 1000 --look-every 200 --out "$runs/toon-1"
-$toon finetune "${own[@]}" --start "$runs/toon-1" --photo-codes 0.95 --ada-p 0.1 --steps 1200 --look-every 300 --out "$runs/toon-2"
+mkdir -p "$runs/codes-plain"
+$toon invert "$runs/photos" --aligned --refine 0 --space w+ --out "$runs/codes-plain"
+own=(--target "$runs/heads.zip" --inverted 5 --moods --codes "$runs/codes-plain" --patience 0 --look-every 400)
+$toon finetune "${own[@]}" --steps 3000 --out "$runs/toon-1"
+$toon finetune "${own[@]}" --start "$runs/toon-1" --steps 2400 --seed 6 --out "$runs/toon-2"
 pack --meta blend=0 --meta shapes=style "$runs/toon-2/last.safetensors" pretrained/toon-128.generator.safetensors
 
 # Of the styles the last look ships, chosen by eye at K = 3.
