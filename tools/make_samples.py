@@ -64,7 +64,7 @@ ALL = (
         "flat drawn heads of many moods",
         "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
         "ToonHead by Johan Melin; drawn with DiceBear 9.4.3 (MIT), open mouths by tools/redraw_heads.py, compressed.",
-        {"quality": 85, "method": 6},
+        {"quality": 83, "method": 6},
     ),
     Sample(
         "ink",
