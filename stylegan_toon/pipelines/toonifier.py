@@ -49,21 +49,24 @@ EDGES, FLAT = 3, 0.01  # of the lines by which the style follows the photo: px o
 
 @dataclass(frozen=True)
 class Drawn:
-    """The faces of a photo and what was drawn of them: crops [N, 3, R, R] of the photo, their cartoons, and,
-    where its detail is wanted, what the source draws of the same codes, and before they were edited."""
+    """The faces of a photo and what was drawn of them: crops [N, 3, R, R] of the photo, their cartoons, how
+    much [N, M] of which moods they were drawn in, and, where its detail is wanted, what the source draws of
+    the same codes, and before they were edited."""
 
     photo: Image.Image
     faces: Sequence[Face]
     crops: Tensor
     cartoons: Tensor
+    moods: Tensor
     plain: Tensor | None = None
     before: Tensor | None = None
 
     def only(self, i: int) -> "Drawn":
         """The face i alone."""
         at = slice(i, i + 1)
-        drawn = (None if x is None else x[at] for x in (self.plain, self.before))
-        return Drawn(self.photo, self.faces[at], self.crops[at], self.cartoons[at], *drawn)
+        seen = self.crops[at], self.cartoons[at], self.moods[at]
+        more = (None if x is None else x[at] for x in (self.plain, self.before))
+        return Drawn(self.photo, self.faces[at], *seen, *more)
 
 
 class Toonifier(Inverter):
@@ -208,7 +211,8 @@ class Toonifier(Inverter):
     ) -> list[Drawn]:
         """What is drawn of some photos' faces, of whose crops [N, 3, R, R] found are the codes."""
         counts = [len(faces) for _, faces in photos]
-        change = changed([*self.moods.values()], self.mood(crops), found.w_plus)
+        moods = self.mood(crops)
+        change = changed([*self.moods.values()], moods, found.w_plus)
         with change.on(self.cartoon.synthesis):
             cartoons = self.draw(*self._edited(self.cartoon, found.w_plus + change.w_plus), found.shift)
         nothing: Sequence[Tensor | None] = [None] * len(photos)
@@ -218,7 +222,8 @@ class Toonifier(Inverter):
             plain = drawn.split(counts)
             if self.edit:
                 before = self.draw(found.w_plus, self.source, found.shift).split(counts)
-        parts = zip(photos, crops.split(counts), cartoons.split(counts), plain, before, strict=True)
+        mine = (part.split(counts) for part in (crops, cartoons, moods))
+        parts = zip(photos, *mine, plain, before, strict=True)
         return [Drawn(*photo, *made) for photo, *made in parts]
 
     def _edited(self, generator: Generator, w_plus: Tensor) -> tuple[Tensor, Generator]:

@@ -141,6 +141,9 @@ def toonify_files(
                 {"box": [round(float(v), 1) for v in f.box], "score": round(f.score, 3),
                  "upscaled": square.shape[2] // edge} for f, square in zip(found, squares, strict=True)
             ]  # fmt: skip
+            for note, shares in zip(notes, drawn.moods.tolist(), strict=True):
+                if mood := {name: round(x, 2) for name, x in zip(toonifier.moods, shares, strict=True) if x}:
+                    note["mood"] = mood
             if any(square.shape[2] > edge for square in squares):
                 about["models"] = {**toonifier.files, "upscaler": toonifier.upscaler_entry}
                 about["strokes"] = strokes

@@ -24,6 +24,7 @@ from stylegan_toon.nn.lens import swell
 from stylegan_toon.pipelines.codes import Family
 from stylegan_toon.pipelines.models import find_edit, find_model
 from stylegan_toon.pipelines.toonifier import DETAIL, Toonifier
+from stylegan_toon.pipelines.toonify import toonify_files
 from stylegan_toon.stylegan2.blend import Recipe, blend
 from stylegan_toon.stylegan2.config import Config
 from stylegan_toon.stylegan2.edits import Edit, apply_edit, load_edit, save_edit
@@ -325,6 +326,8 @@ def test_the_mood_of_a_photo_is_drawn_where_the_style_was_taught_it(tmp_path):
     edited = torch.cat(edited)
     torch.testing.assert_close(drawn, edited, atol=1e-4, rtol=0)
     assert (edited - plain)[:1].abs().mean() > 1e-3
+    made = toonify_files([PORTRAIT], str(tmp_path / "moody.style.safetensors"), out=tmp_path / "a", refine=0)
+    assert [face["mood"] for face in next(iter(made)).faces] == [{"happy": 1.0}]
     asked = Toonifier(str(tmp_path / "moody.style.safetensors"), edit="sad", strength=0.0)
     assert not asked.moods
     first = replace(found, w_plus=found.w_plus[:1])
