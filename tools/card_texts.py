@@ -49,12 +49,13 @@ TAUGHT = {
     "toonhead": {
         "what": "a drawn head: black brows and lashes, clear eyes, the person's skin in few tones",
         "goal": "1,000 drawn heads, of which it learnt from 900",
-        "data": "900 drawn heads (every tenth of 1,000 held out): ToonHead by Johan Melin, CC BY 4.0, drawn with DiceBear (MIT); and 602\n"
-        "  training photos of faces-128 in a few flat tones (`tools/make_drawings.py --look flat`).",
+        "data": "900 drawn heads (every tenth of 1,000 held out): ToonHead by Johan Melin, CC BY 4.0, drawn with DiceBear (MIT), open mouths\n"
+        "  by `tools/redraw_heads.py`; and 602 training photos of faces-128 in a few flat tones (`tools/make_drawings.py --look flat`).",
         "training": "draws, half of them blended at K = 3, three quarters of the codes those of the photos, by a\n"
         "  discriminator that knows the drawn heads, low-pass and perceptual losses, and the gap to the flat drawings\n"
-        "  ([how](../docs/finetuning.md#drawings-of-known-photos)). A run with less low-pass and without the drawings faded mouths and broke\n  eyes ([more](../docs/training.md)).",
-        "random": " It was chosen by eye from two runs, on eight demo portraits, of two of whose people photos are in the table.",
+        "  ([how](../docs/finetuning.md#drawings-of-known-photos), [more](../docs/training.md)).",
+        "random": " Its settings were chosen by eye from two runs, on eight demo portraits, of two of whose people photos are in the table;\n"
+        "  the heads of those runs had pale open mouths, and this is one more run with them whole.",
         "shown": SHOWN,
         "blind": BLIND,
     },
