@@ -19,13 +19,12 @@ from stylegan_toon.device import choose_device
 from stylegan_toon.errors import InputError, ModelError, UsageError, shown
 from stylegan_toon.features.clip import load_clip
 from stylegan_toon.features.look import load_look
-from stylegan_toon.losses.structure import structure_loss
 from stylegan_toon.methods.expression import Expressions
 from stylegan_toon.methods.freezesg import Config, FreezeSG, Known
 from stylegan_toon.pipelines.codes import inverted, moods_of, paired, portraits, read_codes
 from stylegan_toon.pipelines.copies import find_copies
 from stylegan_toon.pipelines.events import Events
-from stylegan_toon.pipelines.judge import kid_judge
+from stylegan_toon.pipelines.judge import in_moods, kid_judge, structure_score
 from stylegan_toon.pipelines.models import (
     check_encoder,
     find_edit,
@@ -54,7 +53,6 @@ from stylegan_toon.training.loop import Run, train
 PHOTO_CODES = 0.75  # the share of draws with codes as photos have them, where that is known and not given
 # The ready edits whose effect a child keeps, unless others are named; and what names of pictures end in.
 EXPRESSIONS = ("sad", "angry", "happy")
-STRUCTURE = 3  # toRGB outputs, from 4x4 up, that the structure score compares, whatever the loss does
 
 
 def whole_generator(name: str) -> tuple[str, Checkpoint]:
@@ -121,6 +119,8 @@ class _Opened:
     where: torch.device
     source: str
     parent: Checkpoint | None  # what source holds, where a style file of it is made
+    edits: Sequence[Edit]  # of the pictures' moods
+    moods: Tensor | None  # [N, M], how much of each the pictures show
 
 
 def _photo_codes(
@@ -200,8 +200,8 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     if task.inverted and not encoder:
         raise UsageError("--inverted needs an encoder and draws of codes; give --photo-codes 0.95")
     edits: list[Edit] = []
+    shares: Tensor | None = None
     if encoder and task.inverted:
-        shares = None
         if task.moods:
             before = origin(task.target.path)
             shares = moods_of([before.get(name, name) for name in names], EXPRESSIONS)
@@ -233,7 +233,7 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     except ValueError as error:
         raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
     module.source.to(where)
-    return _Opened(module, pictures, seen, where, source, parent)
+    return _Opened(module, pictures, seen, where, source, parent, edits, shares)
 
 
 def _counted(method: Config, g: Generator) -> Config:
@@ -360,12 +360,12 @@ def finetune_generator(
     def source_row(w_plus: Tensor) -> list[Tensor]:
         return [module.source.synthesis(w_plus, "none")[-1]]
 
-    def as_shipped(g: Generator) -> Generator:
-        if not method.blend:
-            return g
-        plain = Generator(g.config).to(where)
-        plain.load_state_dict(fold(g.state_dict()))
-        return blend(module.source, plain, method.blend)
+    def as_shipped(g: Generator) -> list[Generator]:
+        if method.blend:
+            plain = Generator(g.config).to(where)
+            plain.load_state_dict(fold(g.state_dict()))
+            g = blend(module.source, plain, method.blend)
+        return [g] if opened.moods is None else in_moods(g, opened.edits, opened.moods)
 
     first = ranks.rank() == 0  # it alone looks
     judge = kid_judge(pictures, where, as_shipped) if first else None
@@ -408,21 +408,3 @@ def finetune_generator(
     page = write_report(run.out)
     report(f"{task.target.name}: {in_words(run.out)}; see {shown(page, 60)}")
     return run.out
-
-
-def structure_score(source: Generator, count: int = 16) -> Callable[[Generator], float]:
-    """A figure of a child: structure_loss to the source for count fixed codes, noise none; 0 for a copy."""
-    z = torch.randn(count, source.config.z_dim, generator=torch.Generator().manual_seed(2))
-    layers = min(STRUCTURE, source.config.n_resolutions)
-    synthesis = source.synthesis
-    dtype, synthesis.compute_dtype = synthesis.compute_dtype, torch.float32
-    with torch.inference_mode():
-        w_plus = source.broadcast(source.mapping(z.to(source.w_mean.device)))
-        wanted = synthesis(w_plus, "none", upto=layers)
-    synthesis.compute_dtype = dtype
-
-    def score(child: Generator) -> float:
-        with torch.inference_mode():
-            return float(structure_loss(child.synthesis(w_plus, "none", upto=layers), wanted, layers))
-
-    return score

@@ -11,8 +11,9 @@ from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.data import load_pictures
 from stylegan_toon.paths import sample_file
 from stylegan_toon.pipelines.codes import inverted, moods_of
+from stylegan_toon.pipelines.judge import in_moods
 from stylegan_toon.pipelines.models import load_encoder, load_generator
-from stylegan_toon.stylegan2.edits import Edit, save_edit
+from stylegan_toon.stylegan2.edits import Edit, apply_edit, save_edit
 from stylegan_toon.stylegan2.encoder import Config, Encoder, with_spread
 from stylegan_toon.stylegan2.files import encoder_checkpoint
 from stylegan_toon.stylegan2.latent_files import save_latents
@@ -82,6 +83,25 @@ def test_photos_are_those_of_codes_and_pictures_have_the_moods_of_their_names(gi
     assert torch.equal(known.moods[:8], moods[:4].repeat(2, 1))
     assert {*map(tuple, known.moods[8:].tolist())} <= {*map(tuple, moods[:4].tolist())}
     assert inverted(encoder, g, pictures, True, photos).moods is None
+
+
+def test_looks_draw_faces_in_the_moods_that_the_pictures_have(given, tmp_path):
+    g = load_generator(tmp_path / "small.safetensors")
+    torch.manual_seed(4)
+    edits = [
+        Edit("sad", "mean", {"s.blocks.1.conv1": torch.randn(NETWORK.channels[1])}, 2.0),
+        Edit("happy", "mean", {"w": torch.randn(16)}, 1.0),  # of codes, which samples have their own of
+    ]
+    shares = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    nets = in_moods(g, edits, shares)
+    sad = apply_edit(g, g.w_mean[None], edits[0], 2.0)[0]
+    codes = torch.randn(1, NETWORK.n_layers, 16)
+    with torch.no_grad():
+        drawn = [net.synthesis(codes, "none")[-1] for net in nets]
+        plain, moved = (net.synthesis(codes, "none")[-1] for net in (g, sad))
+    assert not torch.equal(plain, moved)
+    assert [torch.equal(x, plain) for x in drawn] == [True] * 6 + [False] * 2
+    assert torch.equal(drawn[6], moved) and torch.equal(drawn[7], moved)
 
 
 def test_a_run_with_moods_says_so_in_its_file(given, tmp_path, monkeypatch):
