@@ -66,7 +66,7 @@ TAUGHT = {
         "  codes of 602 training photos of faces-128.",
         "training": "draws in its last run, half of the codes those of photos and half those of the people whom the encoder sees\n"
         "  in the drawn heads, in the heads' moods (`finetune --inverted 5 --moods`), by a discriminator that knows the heads and the gap to\n"
-        "  them ([how](../docs/finetuning.md#shapes-of-the-styles-own)); 24,000 came before, 17,600 without moods, and all with pale open mouths.\n"
+        "  them ([how](../docs/finetuning.md#shapes-of-the-styles-own)); 43,200 came before, 17,600 of them without moods, 24,000 with pale open mouths.\n"
         "  `toonify` draws it in the mood that a small network sees in the photo.",
         "random": "",
         "shown": "the cartoons above and the figures below are the model's own drawing, without the photo's detail.",
@@ -76,8 +76,9 @@ TAUGHT = {
     },
 }
 LIMITS = {
-    "toon": "Hair, skin and clothes are told from the photo; who it is, expressions, glasses and the turn of the head hardly are, as codes "
-    "without shifts hardly know them. Thin, grey and fair hair of dark photos turns to stains, dark clothes to blue and green ones. A light seam runs along dark hair.",
+    "toon": "Hair, skin and clothes are told from the photo, and one of four moods; who it is, glasses and the turn of the head hardly are, as codes "
+    "without shifts hardly know them. A laugh may look like a shout, closed mouths are thin, and a sad one is nearly nothing. Bald heads get marks on the forehead, thin, grey "
+    "and fair hair of dark photos turns to stains, dark clothes to blue and green ones. A light seam runs along dark hair.",
     "toonhead": "Shapes are the person's, so it is a portrait in the manner of the drawn heads rather than such a head. Skin goes "
     "orange where the photo's light is warm; thin rims of glasses fade. With --detail 0 eyes tear apart at K = 0 (K = 1 and 2 were not looked at).",
     "comic": "Wrinkles become black lines, more so in faces that fill few pixels; skin of every lightness goes "

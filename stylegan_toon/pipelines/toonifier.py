@@ -42,6 +42,7 @@ AROUND = 1.8  # likewise, of the photo around the faces: by eye, no softer and n
 TRIM = 1 / 32  # of a square that stands alone, on every side: small networks draw its border badly
 OWN = "style"  # what a style's file says of shapes that are not the person's
 DOUBT, SURE = 0.6, 0.9  # of a mood in a photo, judged by the emotion network: none of it, and all
+MOOD = 1.5  # of the edit's own strength, for all of a mood: by eye, with 1 a laugh looks like a shout
 DETAIL = 0.8  # by eye: with 1 nothing of the model's own hand is left, with less its smears show
 FAR = 0.1  # of changed_photo, by eye: with less a face loses its detail wherever its light has changed
 EDGES, FLAT = 3, 0.01  # of the lines by which the style follows the photo: px of the model, and a variance
@@ -212,7 +213,7 @@ class Toonifier(Inverter):
         """What is drawn of some photos' faces, of whose crops [N, 3, R, R] found are the codes."""
         counts = [len(faces) for _, faces in photos]
         moods = self.mood(crops)
-        change = changed([*self.moods.values()], moods, found.w_plus)
+        change = changed([*self.moods.values()], MOOD * moods, found.w_plus)
         with change.on(self.cartoon.synthesis):
             cartoons = self.draw(*self._edited(self.cartoon, found.w_plus + change.w_plus), found.shift)
         nothing: Sequence[Tensor | None] = [None] * len(photos)

@@ -23,7 +23,7 @@ from stylegan_toon.nn.kuwahara import paint
 from stylegan_toon.nn.lens import swell
 from stylegan_toon.pipelines.codes import Family
 from stylegan_toon.pipelines.models import find_edit, find_model
-from stylegan_toon.pipelines.toonifier import DETAIL, Toonifier
+from stylegan_toon.pipelines.toonifier import DETAIL, MOOD, Toonifier
 from stylegan_toon.pipelines.toonify import toonify_files
 from stylegan_toon.stylegan2.blend import Recipe, blend
 from stylegan_toon.stylegan2.config import Config
@@ -321,7 +321,7 @@ def test_the_mood_of_a_photo_is_drawn_where_the_style_was_taught_it(tmp_path):
         g = calm.cartoon
         for share, name in zip(row, moody.moods, strict=True):
             edit = load_edit(find_edit(name))
-            g = apply_edit(g, code, edit, share * edit.strength)[0]
+            g = apply_edit(g, code, edit, MOOD * share * edit.strength)[0]
         edited.append(calm.draw(code, g))
     edited = torch.cat(edited)
     torch.testing.assert_close(drawn, edited, atol=1e-4, rtol=0)
