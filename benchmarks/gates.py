@@ -221,7 +221,7 @@ def main() -> None:
     few = [*range(0, len(codes), max(1, len(codes) // 20))][:20]
 
     def draw(toon: Toonifier) -> Tensor:
-        made = [toon.draw(one.w_plus, shift=one.shift) for one in found]
+        made = [toon.cartoons(part, one)[0] for part, one in zip(parts, found, strict=True)]
         return torch.cat([as_saved(toon.shown(*each)) for each in zip(made, parts, plain, strict=True)])
 
     plain = [some.draw(one.w_plus, some.source, one.shift) for one in found]

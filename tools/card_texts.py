@@ -94,6 +94,7 @@ LIMITS = {
     "avatar": "A comic with the flat orange skin of the avatars, whatever its own lightness, rather than an avatar: its shapes are the person's. One lid may "
     "go white. With --detail 0 at K = 0 to 2 some faces fall apart, beards become shade, and teeth of a wide smile run into a light band.",
 }
+ALONE = ("toon",)  # of these: squares, not parts of the photo
 SHEET = ("storybook", "comic", "painted", "flat", "ink", "avatar", "toonhead", "toon")
 GATES = {  # of a style, in benchmarks/gates.py: what is told, the gate, and where it stands
     "the person first of 50, cartoon against photo (95 %)": ("60 %", ("first_of_50",)),

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from card_texts import (
+    ALONE,
     BEGAN,
     BY_DRAWINGS,
     DRAWN,
@@ -306,8 +307,10 @@ def sheet(photos: list[Path]) -> None:
             for at, share, most in zip((x, y), (0.5, 0.54), whole[0].size, strict=True)
         )
         box = (left, top, left + cut, top + cut)
-        same = whole[0].size  # a style with shapes of its own is a square alone
-        cuts = [picture.crop(box) if picture.size == same else picture for picture in whole]
+        cuts = [
+            picture if style in ALONE else picture.crop(box)
+            for style, picture in zip(("", *SHEET), whole, strict=True)
+        ]
         rows += [to_tensor(picture.resize((256, 256))) for picture in cuts]
     save_png(ROOT / "docs/images/contact-sheet.png", grid(torch.cat(rows), 1 + len(SHEET)))
     toonifier = Toonifier("storybook")

@@ -207,15 +207,20 @@ class Toonifier(Inverter):
         with torch.inference_mode():
             return (generator or self.cartoon).synthesis(w_plus, "none", shift=shift)[-1].clamp(-1, 1)
 
+    def cartoons(self, crops: Tensor, found: Inversion) -> tuple[Tensor, Tensor]:
+        """Cartoons, as draw, of the faces [N, 3, R, R] of photos whose codes are found; moods, as mood."""
+        moods = self.mood(crops)
+        change = changed([*self.moods.values()], MOOD * moods, found.w_plus)
+        with change.on(self.cartoon.synthesis):
+            drawn = self.draw(*self._edited(self.cartoon, found.w_plus + change.w_plus), found.shift)
+        return drawn, moods
+
     def drawings(
         self, photos: Sequence[tuple[Image.Image, Sequence[Face]]], crops: Tensor, found: Inversion
     ) -> list[Drawn]:
         """What is drawn of some photos' faces, of whose crops [N, 3, R, R] found are the codes."""
         counts = [len(faces) for _, faces in photos]
-        moods = self.mood(crops)
-        change = changed([*self.moods.values()], MOOD * moods, found.w_plus)
-        with change.on(self.cartoon.synthesis):
-            cartoons = self.draw(*self._edited(self.cartoon, found.w_plus + change.w_plus), found.shift)
+        cartoons, moods = self.cartoons(crops, found)
         nothing: Sequence[Tensor | None] = [None] * len(photos)
         plain = before = nothing
         if self.detail:
