@@ -72,7 +72,7 @@ TAUGHT = {
         "shown": "the cartoons above and the figures below are the model's own drawing, without the photo's detail.",
         "blind": "Chosen by eye on the nine demo portraits, of two of whose people photos are in the table. The table's first gates are\n"
         "  for styles that keep the person's shapes; this one does not, and they are shown to say how much of a person is left. The emotion network\n"
-        "  that judges who is happier here is the one that told `toonify` the mood.",
+        "  that judges who is happier here is the one that told `toonify` the mood, and hardly tells a laughing drawn head from a calm one.",
     },
 }
 LIMITS = {
