@@ -46,6 +46,7 @@ def test_faces_of_insightface_are_turned_into_cartoons_and_the_provider_is_named
     pixels[320:328, 320:328, 0] = pixels[320:328, 328:336, 1] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
     args = ["toonify", "a.png", "--detector", "insightface", "--insightface-root", "pack", "--json"]
+    args += ["--around", "0", "--finish", "paint"]  # what is no face stays as it is
     done = here(*args, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert "det_10g.onnx on CPUExecutionProvider" in done.stderr
