@@ -69,7 +69,8 @@ TAUGHT = {
         "  them ([how](../docs/finetuning.md#shapes-of-the-styles-own)); 43,200 came before, 17,600 of them without moods, 24,000 with pale open mouths.\n"
         "  `toonify` draws it in the mood that a small network sees in the photo.",
         "random": "",
-        "shown": "the cartoons above and the figures below are the model's own drawing, without the photo's detail.",
+        "shown": "the cartoons above and the figures below have the finish, and nothing of the photo's detail; the dial and random\n"
+        "  samples are the model's own.",
         "blind": "Chosen by eye on the nine demo portraits, of two of whose people photos are in the table. The table's first gates are\n"
         "  for styles that keep the person's shapes; this one does not, and they are shown to say how much of a person is left. The emotion network\n"
         "  that judges who is happier here is the one that told `toonify` the mood, and hardly tells a laughing drawn head from a calm one.",

@@ -158,7 +158,7 @@ own=(--target "$runs/heads.zip" --inverted 5 --moods --codes "$runs/codes-plain"
 $toon finetune "${own[@]}" --steps 3000 --out "$runs/toon-1"
 $toon finetune "${own[@]}" --start "$runs/toon-1/last.safetensors" --steps 2400 --seed 6 --out "$runs/toon-2"
 $toon finetune "${own[@]}" --start "$runs/toon-2/last.safetensors" --steps 800 --seed 7 --lr 0.001 --ema 2500 --out "$runs/toon-3"
-pack --meta blend=0 --meta shapes=style "$runs/toon-3/last.safetensors" pretrained/toon-128.generator.safetensors
+pack --meta blend=0 --meta shapes=style --meta finish=cel "$runs/toon-3/last.safetensors" pretrained/toon-128.generator.safetensors
 
 # Of the styles the last look ships, chosen by eye at K = 3.
 for style in painted-4 storybook-7 avatar-10; do
