@@ -1,6 +1,8 @@
 """finetune --inverted as a person types it: pictures are drawings of those whom the encoder sees there."""
 
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from stylegan_toon.checkpoint.format import load, save
 from stylegan_toon.data import load_pictures
 from stylegan_toon.paths import sample_file
 from stylegan_toon.pipelines.codes import inverted, moods_of
+from stylegan_toon.pipelines.finetune import look_at
 from stylegan_toon.pipelines.judge import in_moods
 from stylegan_toon.pipelines.models import load_encoder, load_generator
 from stylegan_toon.stylegan2.edits import Edit, apply_edit, save_edit
@@ -119,6 +122,21 @@ def test_a_run_with_moods_says_so_in_its_file(given, tmp_path, monkeypatch):
     meta = load(tmp_path / "one/best.safetensors", "generator").meta
     assert (meta["shapes"], meta["moods"]) == ("style", ["sad", "angry", "happy"])
     assert json.loads((tmp_path / "one/run.json").read_text())["moods"] is True
+    calm = tuple(word for word in args if word not in ("--moods", "one"))
+    done(*given, *calm, "two", cwd=tmp_path)  # the same draws, of faces that no edit changed
+    one, two = (load(tmp_path / f"{name}/last.safetensors", "generator").tensors for name in ("one", "two"))
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+
+
+def test_names_are_those_of_the_pictures_in_their_order(tmp_path):
+    greys = {"b-happy.png": 10, "a.png": 20, "c/a-sad.png": 30, "b.png": 40}
+    with zipfile.ZipFile(tmp_path / "drawn.zip", "w") as pack:
+        for name, grey in greys.items():
+            Image.new("RGB", (32, 32), (grey, 0, 0)).save(file := io.BytesIO(), "PNG")
+            pack.writestr(name, file.getvalue())
+    pictures, names = look_at(tmp_path / "drawn.zip", 32, 2, ("b.png",), lambda text: None)
+    assert sorted(names) == ["a.png", "b-happy.png", "c/a-sad.png"]
+    assert [int(picture[0, 0, 0]) for picture in pictures] == [greys[name] for name in names]
 
 
 def test_what_does_not_go_with_it_is_said_in_one_line(given, tmp_path):
