@@ -194,8 +194,8 @@ RAMP = 0.1  # of the pictures shown: the longest half-life of the average; a lon
 @click.option(
     "--moods",
     is_flag=True,
-    help="With --inverted: pictures whose names end in -happy, -sad or -angry are in that mood, and toonify "
-    "draws it where a photo shows it.",
+    help="With --inverted, or --pairs of codes without shifts: pictures whose names end in -happy, -sad or "
+    "-angry are in that mood, and toonify draws it where a photo shows it.",
 )
 @click.option(
     "--portraits",

@@ -340,25 +340,43 @@ def moods_of(names: Sequence[str], words: Sequence[str]) -> Tensor:
     return torch.tensor([[float(stem.endswith(f"-{word}")) for word in words] for stem in stems])
 
 
-def paired(codes: Codes, path: Path, size: int, report: Callable[[str], None]) -> Known:
+def paired(
+    codes: Codes, path: Path, size: int, report: Callable[[str], None], words: Sequence[str] = ()
+) -> Known:
     """The codes, each with the picture in a folder or archive that bears its name as its drawing.
 
+    words: of M moods. A picture that bears a code's name and one of them after a hyphen is the drawing of
+        that person in this mood, a row of its own.
     Raises: InputError if no picture bears the name of a code, or they cannot be read.
     """
     names: list[str] = []
     pictures = load_pictures([path], size, see=lambda name, data, picture: names.append(name))
     before = origin(path)  # of pictures that prepare has numbered
     place = {Path(before.get(name, name)).stem: i for i, name in reversed([*enumerate(sorted(names))])}
-    rows = [place.get(name, -1) for name in codes.names]
+    people, rows, of = (
+        [*range(len(codes.names))],
+        [place.get(name, -1) for name in codes.names],
+        [""] * len(codes.names),
+    )
+    for word in words:
+        in_mood = [
+            (i, place[stem]) for i, name in enumerate(codes.names) if (stem := f"{name}-{word}") in place
+        ]
+        people += [i for i, _ in in_mood]
+        rows += [row for _, row in in_mood]
+        of += [word] * len(in_mood)
     if not (count := sum(row >= 0 for row in rows)):
         raise InputError(
             f"no picture of {shown(path, 60)} bears the name of a code ({shown(codes.names[0], 30)}); "
             "name photos as their drawings, then invert them"
         )
-    report(f"{count} of {len(rows)} codes have a drawing in {shown(path, 60)}")
+    some = len({i for i, row in zip(people, rows, strict=True) if row >= 0})
+    more = f", {count} with those in moods" if words else ""
+    report(f"{some} of {len(codes.names)} codes have a drawing in {shown(path, 60)}{more}")
     known = torch.tensor(rows) >= 0
-    drawings = pictures[torch.tensor(rows).clamp(min=0)].float() / 127.5 - 1
-    return Known(codes.w_plus, codes.shift, drawings, known)
+    shift = None if codes.shift is None else codes.shift[people]
+    moods = torch.tensor([[float(mood == word) for word in words] for mood in of]) if words else None
+    return Known(codes.w_plus[people], shift, pictures[torch.tensor(rows).clamp(min=0)], known, moods)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

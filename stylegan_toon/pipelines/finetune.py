@@ -85,7 +85,8 @@ class Task:
     inverted: the weight of pairs in which target's pictures are the drawings of the people whom the encoder
         sees in them; the style's shapes are its own then. Photos, of codes if there are any, else the
         portraits that ship, are drawn beside them.
-    moods: pictures whose names end in one of EXPRESSIONS are drawings of people whom that edit has changed.
+    moods: pictures whose names end in one of EXPRESSIONS are drawings of people whom that edit has changed,
+        those of inverted, or of pairs of codes without shifts; shapes are the style's own then, too.
     portraits: where no codes are given, the weight of pairs in which the portraits that ship, whose codes are
         taken then, are their own drawings; of an encoder that gives no shifts they are not known.
     edits: the directions, of source, whose effect the expression loss keeps; none means EXPRESSIONS.
@@ -120,7 +121,7 @@ class _Opened:
     source: str
     parent: Checkpoint | None  # what source holds, where a style file of it is made
     edits: Sequence[Edit]  # of the pictures' moods
-    moods: Tensor | None  # [N, M], how much of each the pictures show
+    moods: Tensor | None  # [N, M], how much of each the known faces show
 
 
 def _photo_codes(
@@ -187,8 +188,14 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     pictures, names = look_at(task.target.path, g.config.resolution, method.batch, task.exclude, report)
     method = fitted(_counted(method, g), g, where)
     codes = read_codes(task.codes, g)
-    if task.moods and not task.inverted:
-        raise UsageError("--moods is of the pictures that --inverted takes; give --inverted 4 as well")
+    if task.moods and not (task.inverted or method.pairs_weight):
+        raise UsageError(
+            "--moods is of pictures that are drawings of people; give --inverted 4, or --pairs 10"
+        )
+    if task.moods and not task.inverted and codes and codes.shift is not None:
+        raise UsageError(
+            "--moods is of codes, and a shift shows the mood itself; invert the photos with --space w+"
+        )
     if method.pairs_weight and not codes:
         raise UsageError("--pairs needs the codes of the photos that were drawn; give --codes FOLDER")
     encoder: Encoder | None = None
@@ -199,16 +206,11 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     known: Known | None = None
     if task.inverted and not encoder:
         raise UsageError("--inverted needs an encoder and draws of codes; give --photo-codes 0.95")
-    edits: list[Edit] = []
-    shares: Tensor | None = None
+    words = EXPRESSIONS if task.moods else ()
     if encoder and task.inverted:
-        if task.moods:
-            before = origin(task.target.path)
-            shares = moods_of([before.get(name, name) for name in names], EXPRESSIONS)
-            if not shares.any():
-                words = ", ".join(f"-{word}" for word in EXPRESSIONS)
-                raise UsageError(f"no name of a picture ends in {words}; rename some, or leave --moods out")
-            edits = _edits(EXPRESSIONS, g)
+        before = origin(task.target.path)
+        shares = moods_of([before.get(name, name) for name in names], words) if words else None
+        _check_moods(shares)
         known = inverted(encoder, g, pictures, task.mirror, codes.w_plus if codes else None, shares)
         method = replace(method, pairs_weight=task.inverted)
     elif encoder:
@@ -227,13 +229,22 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
             known = Known(codes.w_plus, codes.shift)
         if codes and method.pairs_weight and not task.inverted:
             drawings = Path(task.drawings) if task.drawings else task.target.path
-            known = paired(codes, drawings, g.config.resolution, report)
+            known = paired(codes, drawings, g.config.resolution, report, words)
+            _check_moods(known.moods)
+        edits = _edits(words, g)
         given = encoder and encoder.to(where), look, begun, moods, known, edits
         module = FreezeSG(method, g, d, *given).to(where)
     except ValueError as error:
         raise UsageError(f"{error}; {shown(source, 60)} has {g.config.resolution} px") from None
     module.source.to(where)
-    return _Opened(module, pictures, seen, where, source, parent, edits, shares)
+    return _Opened(module, pictures, seen, where, source, parent, edits, known.moods if known else None)
+
+
+def _check_moods(shares: Tensor | None) -> None:
+    """Raises: UsageError of shares [N, M] that are all 0."""
+    if shares is not None and not shares.any():
+        ends = ", ".join(f"-{word}" for word in EXPRESSIONS)
+        raise UsageError(f"no name of a picture ends in {ends}; rename some, or leave --moods out")
 
 
 def _counted(method: Config, g: Generator) -> Config:
@@ -348,7 +359,7 @@ def finetune_generator(
     def pack(g: Generator, about: Mapping[str, Any]) -> Checkpoint:
         config = module.config
         about = {**about, "blend": config.blend, "finish": task.finish, "eyes": task.eyes}  # for toonify
-        if task.inverted:
+        if task.inverted or task.moods:
             about["shapes"] = OWN
         if task.moods:
             about["moods"] = [*EXPRESSIONS]

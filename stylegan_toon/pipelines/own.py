@@ -57,8 +57,9 @@ def gather(
     """Find, and count, the pictures of a target.
 
     Of a person's own folder RUN/pictures.zip is made with prepare, at the size that source draws: faces
-    levelled where they are found, else the centre square; copies and what cannot be read left out. Where it
-    is there already it stays as it is, so that a run that goes on sees the same pictures.
+    levelled where they are found, else the centre square, or all cut alike (prepare.common_place); copies and
+    what cannot be read left out. Where it is there already it stays as it is, so that a run that goes on sees
+    the same pictures.
     Args:
         out: the run folder.
         anew: make it again.
@@ -89,8 +90,9 @@ def gather(
             f"{shown(target.path)}: all {copies + 1} pictures are alike; a style needs different ones"
         )
     faces = sum("face" in entry for entry in kept)
+    how = "cut alike, where most faces lie" if "place" in about else f"{faces} levelled by their face"
     left = ", ".join(f"{number} {why}" for why, number in sorted(dropped.items())) or "none"
-    said = f"{target.name}: {len(kept)} pictures, {faces} levelled by their face; left out: {left}"
+    said = f"{target.name}: {len(kept)} pictures, {how}; left out: {left}"
     return Gathered(pack, len(kept), said, resolutions, _look(pack)[1])
 
 

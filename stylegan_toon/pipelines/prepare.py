@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from stylegan_toon.archives import Read, pictures
 from stylegan_toon.data import centred, leaves_out
 from stylegan_toon.decoding import read_image
 from stylegan_toon.errors import InputError, UsageError, shown
-from stylegan_toon.faces.align import align, move, side, to_photo
+from stylegan_toon.faces.align import align, move, side, square, to_photo
 from stylegan_toon.faces.detect import Face, select_faces
 from stylegan_toon.faces.detectors import choose_detector
 from stylegan_toon.files import open_aside
@@ -33,6 +34,9 @@ FORMATS: dict[str, dict[str, Any]] = {
     "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
 }
 HASH_SIDE, HASH_WAVES = 64, 16
+# Drawn faces lie alike if their points are, in the middle, so many eye distances from the middle ones, of so
+# many pictures. With fewer faces found nothing is known; with more each is levelled, as those of photos are.
+ALIKE, LOOKED_AT, LEAST_FOUND, MOST_FOUND = 0.25, 100, 0.1, 0.95
 REASONS = ("broken", "excluded", "exact", "no face", "small", "outside", "near")
 
 
@@ -50,7 +54,8 @@ class Config:
         same, and the first stays; 0 keeps all.
     format: png, webp or jpg.
     detector: what finds the faces, as choose_detector.
-    centre: take the centre square of a picture, too, that holds no face, or one too far outside.
+    centre: take the centre square of a picture, too, that holds no face, or one too far outside; or, where
+        common_place knows one, the same square of all.
     """
 
     size: int = 256
@@ -73,6 +78,7 @@ class Prepared:
     read: int = 0  # files that were looked at, good or bad
     pictures: list[dict[str, object]] = field(default_factory=list)
     dropped: list[dict[str, object]] = field(default_factory=list)
+    place: np.ndarray | None = None  # of all faces, as common_place has it, where all were cut alike
 
     def counts(self) -> dict[str, int]:
         """How many were dropped, by reason."""
@@ -109,8 +115,10 @@ def prepare(
     if any(os.path.exists(out) and os.path.exists(s) and os.path.samefile(s, out) for s in sources):  # noqa: PTH110, PTH121
         raise UsageError(f"{shown(out)} is one of the sources; name another ZIP to write")
     find = choose_detector(config.detector, insightface_root, device, report)
+    place = common_place(sources, leaves_out(exclude), find) if config.align and config.centre else None
     with open_aside(out) as file, zipfile.ZipFile(file, "w") as pack:
-        made = _fill(pack, sources, Prepared(out), config, leaves_out(exclude), find, problem, quiet)
+        made = Prepared(out, place=place)
+        made = _fill(pack, sources, made, config, leaves_out(exclude), find, problem, quiet)
         broken, read = made.counts().get("broken", 0), made.read
         if broken > MAX_BROKEN * read:
             raise InputError(f"{broken} of {read} pictures are broken, more than a tenth; remove them first")
@@ -118,6 +126,30 @@ def prepare(
             raise InputError(f"no picture is left ({_in_words(made.counts())}); see the options of prepare")
         _write(pack, "manifest.json", _manifest(made, config))
     return made
+
+
+def common_place(
+    sources: Sequence[str | Path], left_out: Callable[[str], bool], find: Callable[..., list[Face]]
+) -> np.ndarray | None:
+    """Where faces lie in drawings that are all laid out alike, [5, 2] in parts of width and height.
+
+    None where pictures have several shapes, or faces are at different places, or are found in nearly all
+    pictures, or in next to none.
+    """
+    names = [name for _, name, _ in _all(sources) if not left_out(name)]
+    chosen, shapes, points = {*names[:: len(names) // LOOKED_AT + 1]}, list[float](), list[np.ndarray]()
+    for _, name, read in _all(sources):
+        if name in chosen:
+            with suppress(InputError):
+                photo = read_image(read(), shown(name, 60))
+                shapes.append(photo.width / photo.height)
+                points += [face.points / photo.size for face in select_faces(find(photo), "largest")]
+    share = len(points) / max(1, len(shapes))
+    if not (LEAST_FOUND <= share < MOST_FOUND and len(points) > 3 and max(shapes) < 1.02 * min(shapes)):
+        return None
+    place = np.median(points, 0)
+    apart = np.abs(np.array(points) - place).max((1, 2)) / np.linalg.norm(place[1] - place[0])
+    return place if np.median(apart) < ALIKE else None
 
 
 def _fill(
@@ -161,14 +193,14 @@ def _fill(
             drop("near", of=twin)
             continue
         first = f"{len(made.pictures):05d}.{config.format}"
-        for square, face in _squares(photo, config, find, drop):
-            code = perceptual_hash(square)
+        for cut, face in _squares(photo, config, find, drop, made.place):
+            code = perceptual_hash(cut)
             if twin := _twin(code, squares, config.near):
                 drop("near", of=twin, **face)
                 continue
             file = f"{len(made.pictures):05d}.{config.format}"
             squares[file], photos[first] = code, whole
-            _write(pack, file, _encoded(square, config.format))
+            _write(pack, file, _encoded(cut, config.format))
             made.pictures.append({"file": file, **origin, **face, "hash": f"{code:064x}"})
     return made
 
@@ -180,11 +212,20 @@ def _all(sources: Sequence[str | Path]) -> Iterator[tuple[str, str, Read]]:
 
 
 def _squares(
-    photo: Image.Image, config: Config, find: Callable[..., list[Face]], drop: Callable[..., None]
+    photo: Image.Image,
+    config: Config,
+    find: Callable[..., list[Face]],
+    drop: Callable[..., None],
+    place: np.ndarray | None,
 ) -> Iterator[tuple[Image.Image, dict[str, object]]]:
     """The squares of a photo at their size, each with what the manifest says of its face."""
     smallest = config.size / 2 if config.min_size is None else config.min_size
-    found = select_faces(find(photo, min_score=config.min_score), config.faces) if config.align else []
+    if place is not None:
+        found = [
+            Face(np.array([0.0, 0.0, *photo.size]), 1.0, _into(place * photo.size, np.array(photo.size)))
+        ]
+    else:
+        found = select_faces(find(photo, min_score=config.min_score), config.faces) if config.align else []
     if config.centre:
         found = [face for face in found if _outside(photo, face) <= config.max_outside]
     if not config.align or (config.centre and not found):
@@ -196,15 +237,21 @@ def _squares(
     if not found:
         drop("no face")
     for face in found:
-        about: dict[str, object] = {
-            "face": {"score": round(face.score, 3), "box": [round(float(v), 1) for v in face.box]}
-        }
+        about: dict[str, object] = {}
+        if place is None:
+            about["face"] = {"score": round(face.score, 3), "box": [round(float(v), 1) for v in face.box]}
         if (wide := side(face.points)) < smallest:
             drop("small", side=round(wide, 1), **about)
         elif (part := _outside(photo, face)) > config.max_outside:
             drop("outside", part=round(part, 3), **about)
         else:
             yield align(photo, face.points, config.size), about
+
+
+def _into(points: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """A face's points, moved so that its square lies in a picture [2], or over its middle if it is larger."""
+    middle, half = square(points)[0] + 0.5, side(points) / 2  # from the picture's corner
+    return points - middle + middle.clip(np.minimum(half, edges / 2), np.maximum(edges - half, edges / 2))
 
 
 def _outside(photo: Image.Image, face: Face, steps: int = 32) -> float:
@@ -255,7 +302,13 @@ def _write(pack: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 
 def _manifest(made: Prepared, config: Config) -> bytes:
-    about = {"version": 1, "program": f"stylegan-toon {__version__}", "options": asdict(config)}
+    about: dict[str, object] = {
+        "version": 1,
+        "program": f"stylegan-toon {__version__}",
+        "options": asdict(config),
+    }
+    if made.place is not None:
+        about["place"] = made.place.round(4).tolist()
     text = json.dumps({**about, "pictures": made.pictures, "dropped": made.dropped}, indent=1)
     return text.encode()
 

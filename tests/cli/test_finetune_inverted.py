@@ -155,4 +155,4 @@ def test_what_does_not_go_with_it_is_said_in_one_line(given, tmp_path):
         line = said.splitlines()[-1]
         assert got == code and words in line and len(line) <= 200, said
     code, _, said = toon(*given, "--moods", "--out", "never", cwd=tmp_path)
-    assert code == 2 and "give --inverted 4 as well" in said.splitlines()[-1], said
+    assert code == 2 and "give --inverted 4, or --pairs 10" in said.splitlines()[-1], said

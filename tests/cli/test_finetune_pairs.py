@@ -8,6 +8,9 @@ import torch
 from PIL import Image
 
 from stylegan_toon.checkpoint.format import load
+from stylegan_toon.pipelines.codes import paired, read_codes
+from stylegan_toon.stylegan2.edits import Edit, save_edit
+from stylegan_toon.stylegan2.files import build_generator
 from stylegan_toon.stylegan2.latent_files import save_latents
 from tests.cli.test_finetune import CPU, NETWORK, write
 from tests.cli.test_training import done, toon
@@ -65,6 +68,60 @@ def test_pairs_alone_train_no_discriminator(given, tmp_path):
     assert (tmp_path / "one/report.html").is_file()
     code, _, said = toon(*given, "--adversarial", "0", "--out", "two", cwd=tmp_path)
     assert code == 2 and "without an adversarial loss" in said and "Traceback" not in said
+
+
+def people(tmp_path, *names):
+    """Codes without shifts, in the folder people."""
+    source = load(tmp_path / "small.safetensors", "generator")
+    (tmp_path / "people").mkdir()
+    for i, name in enumerate(names):
+        w_plus = torch.full((1, NETWORK.n_layers, 16), float(i))
+        save_latents(tmp_path / "people" / f"{name}.latent.safetensors", w_plus, source, ["photo"])
+
+
+def test_people_have_a_drawing_in_every_mood_that_their_names_end_in(given, tmp_path):
+    people(tmp_path, "a", "b", "c", "z")
+    for name in ("a-happy", "c-sad", "c-happy"):
+        (tmp_path / "drawings/d.png").replace(tmp_path / f"drawings/{name}.png")
+        Image.new("RGB", (32, 32), "teal").save(tmp_path / "drawings/d.png")
+    (tmp_path / "drawings/c.png").unlink()
+    drawn = {file.stem: np.asarray(Image.open(file)) for file in (tmp_path / "drawings").glob("*.png")}
+    g = build_generator(load(tmp_path / "small.safetensors", "generator"))
+    said = []
+    known = paired(
+        read_codes([str(tmp_path / "people")], g), tmp_path / "drawings", 32, said.append, ("sad", "happy")
+    )
+    assert said[0].startswith("3 of 4 codes have a drawing in ") and said[0].endswith(
+        ", 5 with those in moods"
+    )
+    assert known.w_plus[:, 0, 0].tolist() == [0, 1, 2, 3, 2, 0, 2] and known.shift is None
+    assert known.paired.tolist() == [True, True, False, False, True, True, True]
+    assert known.moods.tolist() == [[0, 0]] * 4 + [[1, 0], [0, 1], [0, 1]]
+    for row, name in {0: "a", 1: "b", 4: "c-sad", 5: "a-happy", 6: "c-happy"}.items():
+        assert np.array_equal(known.drawings[row].permute(1, 2, 0).numpy(), drawn[name]), name
+    assert (
+        paired(read_codes([str(tmp_path / "people")], g), tmp_path / "drawings", 32, said.append).moods
+        is None
+    )
+    assert said[1].startswith("2 of 4 codes have a drawing in ") and "moods" not in said[1]
+
+
+def test_pairs_in_moods_make_a_style_with_shapes_of_its_own(given, tmp_path, monkeypatch):
+    source = load(tmp_path / "small.safetensors", "generator")
+    (edits := tmp_path / "models/edits").mkdir(parents=True)
+    for mood in ("sad", "angry", "happy"):
+        save_edit(edits / f"{mood}.edit.safetensors", Edit(mood, "mean", {"w": torch.randn(16)}), source)
+    monkeypatch.setenv("STYLEGAN_TOON_HOME", str(tmp_path))
+    people(tmp_path, "a", "b")
+    options = ("--pairs", "2", "--moods", "--steps", "2", "--out")
+    code, _, said = toon(*given, "--codes", "people", *options, "never", cwd=tmp_path)
+    assert code == 2 and "-sad, -angry, -happy; rename some" in said.splitlines()[-1], said
+    code, _, said = toon(*given, "--codes", "codes", *options, "never", cwd=tmp_path)
+    assert code == 2 and "invert the photos with --space w+" in said.splitlines()[-1], said
+    (tmp_path / "drawings/c.png").rename(tmp_path / "drawings/b-angry.png")
+    done(*given, "--codes", "people", *options, "one", cwd=tmp_path)
+    meta = load(tmp_path / "one/last.safetensors", "generator").meta
+    assert (meta["shapes"], meta["moods"]) == ("style", ["sad", "angry", "happy"])
 
 
 def test_pairs_that_cannot_be_found_are_refused(given, tmp_path):

@@ -15,8 +15,9 @@ from PIL import Image, ImageEnhance
 from stylegan_toon.cli import cli
 from stylegan_toon.cli.common import ENVIRONMENT, run
 from stylegan_toon.data import load_pictures
-from stylegan_toon.faces.detect import find_faces
-from stylegan_toon.pipelines.prepare import Config, perceptual_hash, prepare
+from stylegan_toon.faces.detect import Face, find_faces, select_faces
+from stylegan_toon.paths import sample_file
+from stylegan_toon.pipelines.prepare import Config, common_place, perceptual_hash, prepare
 from tests.hostile import archives, pictures
 
 PORTRAIT = Path(__file__).parents[2] / "samples" / "nasa_astronaut.png"
@@ -194,6 +195,63 @@ def test_without_align_the_centre_square_is_taken(toon, tmp_path):
         np.testing.assert_allclose(
             picture, np.broadcast_to((10, 200, 90), (16, 16, 3)), atol=6 * (kind != "png")
         )
+
+
+def test_drawn_faces_that_lie_alike_are_all_cut_alike_also_those_that_are_not_found(tmp_path):
+    (tmp_path / "heads").mkdir()
+    with zipfile.ZipFile(sample_file("toonhead")) as pack:
+        for name in sorted(name for name in pack.namelist() if name.endswith((".png", ".webp", ".jpg")))[:20]:
+            head = Image.open(pack.open(name)).convert("RGB")
+            head.paste((255, 0, 0), (18, 98, 26, 106))  # its middle is at 21.5, 101.5
+            head.save(tmp_path / "heads" / f"{Path(name).stem}.png")
+    prepare([tmp_path / "heads"], tmp_path / "set.zip", Config(128, near=0, centre=True))
+    about = manifest(tmp_path / "set.zip")
+    place = np.array(about["place"]) * 128
+    assert len(about["pictures"]) == 20 and not any("face" in entry for entry in about["pictures"])
+    found = [find_faces(Image.open(file)) for file in sorted((tmp_path / "heads").glob("*.png"))]
+    points = np.array([select_faces(faces, "largest")[0].points for faces in found if faces])
+    assert 4 < len(points) < 19
+    np.testing.assert_allclose(place, np.median(points, 0), atol=0.05)
+    # The square by hand: its middle a tenth of the way from eyes to mouth, at most as far out as fits.
+    eyes, mouth = place[:2].mean(0), place[3:].mean(0)
+    across, down = place[1] - place[0], mouth - eyes
+    axis = across - [-down[1], down[0]]
+    axis /= np.linalg.norm(axis)
+    half = max(2 * np.linalg.norm(across), 1.8 * np.linalg.norm(down))
+    middle = (eyes + 0.1 * down).clip(min(half, 64) - 0.5, max(128 - half, 64) - 0.5)
+    away = (np.array([21.5, 101.5]) - middle) * 64 / half
+    wanted = 63.5 + np.array([away @ axis, away @ [-axis[1], axis[0]]])
+    for picture in load_pictures([tmp_path / "set.zip"], 128):
+        red = (picture[0].float() - picture[1:].float().mean(0)).clamp(min=0).numpy()
+        red[:80], red[:, 40:] = 0, 0
+        red[red < 215] = 0  # clothes are not as red
+        seen = np.array([(red.sum(i) * np.arange(128)).sum() / red.sum() for i in (0, 1)])
+        np.testing.assert_allclose(seen, wanted, atol=0.6)
+
+
+def test_where_faces_lie_alike_is_known_of_drawings_of_one_shape_of_which_some_are_found(tmp_path):
+    drawings(tmp_path / "all", 10)
+    usual = np.array([[14, 18], [26, 18], [20, 24], [15, 29], [25, 29]], float)
+
+    def place(points, folder="all"):
+        """What is known if the i-th picture's face has points(i), None where it is not found."""
+        numbers = iter(range(99))
+
+        def find(photo):
+            at = points(next(numbers))
+            return [] if at is None else [Face(np.array([0, 0, 40, 40]), 0.9, at)]
+
+        return common_place([tmp_path / folder], lambda name: False, find)
+
+    near = [usual + 12 * 0.2 * (i % 3 - 1) for i in range(10)]  # 0.2 eye distances to either side
+    np.testing.assert_allclose(place(lambda i: near[i] if i < 6 else None), usual / 40)
+    assert place(lambda i: None) is None
+    assert place(lambda i: near[i] if i < 3 else None) is None  # too few to know
+    assert place(lambda i: near[i]) is None  # all are found: each is levelled
+    assert place(lambda i: usual + 12 * 0.3 * (i - 3) if i < 8 else None) is None  # all over the place
+    drawings(tmp_path / "two", 9)
+    drawing(50).resize((40, 50)).save(tmp_path / "two/050.png")
+    assert place(lambda i: near[i] if i < 6 else None, "two") is None
 
 
 def test_which_faces_are_taken_and_which_are_too_small_or_outside(toon, tmp_path, portrait):
