@@ -93,7 +93,8 @@ def head(face: np.ndarray) -> tuple[str, dict[str, str]]:
     gap = to_skin / max(light, 60)
     grey = hair.max() - hair.min() < 30 and gap > 0.45
     bare = gap < 0.16 or (gap < 0.35 and to_forehead < 0.15 * max(light, 60))
-    bald = bare or (hair @ LIGHT > 1.06 * light and not grey)
+    above = to_back < 30 and seen["back"] @ LIGHT > 90  # the head ends below, and it is no dark hair on dark
+    bald = bare or above or (hair @ LIGHT > 1.06 * light and not grey)
     away = [np.linalg.norm(face - seen[name], axis=2) for name in ("hair", "skin", "back")]
     is_hair = away[0] < np.minimum(away[1], away[2])
     long = not bald and to_back > 40 and is_hair[BY_THE_JAW].mean() > 0.5
