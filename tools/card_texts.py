@@ -62,11 +62,12 @@ TAUGHT = {
     "toon": {
         "what": "the person as a cartoon character, with large eyes and a small mouth, as a square to use as an avatar",
         "goal": "1,000 drawn heads of another set, of which it saw none",
-        "data": "2,400 heads drawn for it (`tools/draw_heads.mjs`): ToonHead by Johan Melin, CC BY 4.0, drawn with DiceBear (MIT); and the\n"
-        "  codes of 602 training photos of faces-128.",
-        "training": "draws in its last run, half of the codes those of photos and half those of the people whom the encoder sees\n"
-        "  in the drawn heads, in the heads' moods (`finetune --inverted 5 --moods`), by a discriminator that knows the heads and the gap to\n"
-        "  them ([how](../docs/finetuning.md#shapes-of-the-styles-own)); 43,200 came before, 17,600 of them without moods, 24,000 with pale open mouths.\n"
+        "data": "4,310 heads drawn for it, a calm one and one in a mood for each of 2,155 training photos of faces-128, with the hair, skin, clothes\n"
+        "  and background that faces-128 draws of the photo's code (`tools/heads_of_codes.py`, `tools/draw_heads.mjs`): ToonHead by Johan Melin, CC BY 4.0,\n"
+        "  closed mouths made darker, drawn with DiceBear (MIT). Before them 2,400 heads without photos.",
+        "training": "draws in its last run, of the photos' codes, changed by the ready edits of their heads' moods, by a\n"
+        "  discriminator that knows the heads and the gap to each code's own (`finetune --pairs 10 --moods`, [how](../docs/finetuning.md#shapes-of-the-styles-own)); 20,000 such draws came\n"
+        "  before, and 49,600 of the people whom the encoder sees in drawn heads (`--inverted`).\n"
         "  `toonify` draws it in the mood that a small network sees in the photo.",
         "random": "",
         "shown": "the cartoons above and the figures below have the finish, and nothing of the photo's detail; the dial and random\n"

@@ -1,6 +1,7 @@
 // Draw heads for the style `toon`, with open eyes, hair and skin as people have them; their names end in their moods.
 //   npm i @dicebear/core@9 @dicebear/toon-head@9 @resvg/resvg-js@2 && node tools/draw_heads.mjs COUNT SIZE FOLDER
-// Or, for COUNT, a file of rows {file, background, options}: these heads, as tools/redraw_heads.py wants them.
+// Or, for COUNT, a file of rows {file, background, options, lips}: these heads, as tools/redraw_heads.py and
+// tools/heads_of_codes.py want them; with lips closed mouths are dark and thick.
 // Eyes and mouth lie about where aligned photos have them. ToonHead: Johan Melin, CC BY 4.0; DiceBear: MIT.
 import fs from 'node:fs';
 import path from 'node:path';
@@ -9,7 +10,12 @@ import { dicebear, draw } from './dicebear.mjs';
 const [count, size, out] = process.argv.slice(2);
 const { createAvatar } = await dicebear('core');
 const heads = await dicebear('toon-head');
-const head = (options, file) => draw(createAvatar(heads, { scale: 130, translateY: -4, ...options }).toString(), path.join(out, file), size);
+const head = (options, file, lips) => {
+  const svg = createAvatar(heads, { scale: 130, translateY: -4, ...options }).toString();
+  draw(lips ? svg.replaceAll(THIN, DARK_LIPS) : svg, path.join(out, file), size);
+};
+const THIN = 'fill="#3F2626" fill-opacity="0.5"'; // a closed mouth, which is hardly seen in few pixels
+const DARK_LIPS = 'fill="#3F2626" stroke="#3F2626" stroke-width="5"';
 
 const DARK = ['1a1a1a', '1a1a1a', '2c1b18', '2c1b18', '4a312c', '8c8c8c', 'e8e1e1'];
 const HAIR = [...DARK, '724133', '724133', 'a55728', 'b58143', 'd6b370', 'ecdcbf'];
@@ -23,10 +29,10 @@ const MOODS = [
 
 fs.mkdirSync(out, { recursive: true });
 const listed = fs.existsSync(count) ? fs.readFileSync(count, 'utf8').trim().split('\n').map((row) => JSON.parse(row)) : [];
-for (const { file, background, options } of listed) {
+for (const { file, background, options, lips } of listed) {
   const parts = Object.fromEntries(['hair', 'rearHair', 'beard'].map((part) => [`${part}Probability`, options[part] ? 100 : 0]));
   const chosen = Object.fromEntries(Object.entries(options).map(([part, value]) => [part, [value.replace('#', '')]]));
-  head({ seed: '', backgroundColor: [background], ...parts, ...chosen }, file);
+  head({ seed: '', backgroundColor: [background], ...parts, ...chosen }, file, lips);
 }
 for (let i = 0; i < (listed.length ? 0 : Number(count)); i++) {
   const [mood, mouth, eyebrows] = MOODS[i % MOODS.length];

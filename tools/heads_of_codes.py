@@ -124,7 +124,12 @@ def main(codes: str, out: str) -> None:
             mouth, eyebrows = MOODS[mood]
             more = {"eyes": "wide", "mouth": mouth, "eyebrows": eyebrows}
             rows.append(
-                {"file": f"{file.stem}{mood}.png", "background": background, "options": options | more}
+                {
+                    "file": f"{file.stem}{mood}.png",
+                    "background": background,
+                    "lips": True,
+                    "options": options | more,
+                }
             )
     Path(out).write_text("".join(json.dumps(row) + "\n" for row in rows))
 

@@ -225,7 +225,8 @@ RAMP = 0.1  # of the pictures shown: the longest half-life of the average; a lon
     "--eyes",
     type=click.FloatRange(0, 1),
     default=0.0,
-    help="How much larger toonify makes the eyes in this style. Default: 0.4 with a finish, else 0.",
+    help="How much larger toonify makes the eyes in this style. Default: 0.4 with a finish, "
+    "unless shapes are the style's own; else 0.",
 )
 @click.option(
     "--train",

@@ -69,13 +69,14 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
                 common.quiet,
             )
         kind, numbers = recipe(found.number, found.resolutions)
-        if given["inverted"]:
-            kind, numbers = "inverted", INVERTED
+        own_shapes = given["inverted"] or given["moods"]
+        if own_shapes:
+            kind, numbers = "shapes of its own", INVERTED
         settings: dict[str, Any] = dict(numbers)
         ships = target.path == sample_file(target.name)
         finish = FINISHES.get(target.name, found.finish) if ships else found.finish
-        if finish != "paint" and not given["inverted"]:  # what draws shapes draws tones and lines as well
-            settings |= {"finish": finish, "eyes": EYES}
+        if finish != "paint":
+            settings |= {"finish": finish} if own_shapes else {"finish": finish, "eyes": EYES}
         context = click.get_current_context()
         ours = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
         own = {name for name in given if context.get_parameter_source(name) not in ours}

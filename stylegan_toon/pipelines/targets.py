@@ -51,7 +51,7 @@ RECIPES: dict[str, Mapping[str, float]] = {
     },
     "many": {"blend": 3, **KEPT, "steps": 250, "look_every": 125},
 }
-# Of pictures that --inverted makes drawings of people: all of the child is the style's.
+# Of drawings of people, not of their photos (--inverted, --moods): all of the child is the style's.
 INVERTED: Mapping[str, float] = {
     "freeze_g": 0,
     "structure": 0,

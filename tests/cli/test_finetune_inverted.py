@@ -61,7 +61,7 @@ def test_people_and_pictures_are_told_apart_and_about_as_many(given, tmp_path):
 
 def test_the_file_says_that_shapes_are_its_own_and_the_recipe_is_another(given, tmp_path):
     code, _, said = toon(*given, "--inverted", "3", "--steps", "2", "--out", "one", cwd=tmp_path)
-    assert code == 0 and "; inverted: --freeze-g 0 --structure 0 --photo-codes 0.95" in said, said
+    assert code == 0 and "; shapes of its own: --freeze-g 0 --structure 0 --photo-codes 0.95" in said, said
     settings = json.loads((tmp_path / "one/run.json").read_text())["method"]
     assert settings["pairs_weight"] == 3 and settings["freeze_g"] == settings["structure_weight"] == 0
     assert settings["lowpass_weight"] == settings["blend"] == 0 and settings["freeze_mapping"]
@@ -105,6 +105,21 @@ def test_looks_draw_faces_in_the_moods_that_the_pictures_have(given, tmp_path):
     assert not torch.equal(plain, moved)
     assert [torch.equal(x, plain) for x in drawn] == [True] * 6 + [False] * 2
     assert torch.equal(drawn[6], moved) and torch.equal(drawn[7], moved)
+
+
+def test_even_drawings_are_finished_so_and_their_eyes_stay(given, tmp_path):
+    (tmp_path / "even").mkdir()
+    for i in range(5):
+        picture = Image.new("RGB", (80, 80), (240 - 9 * i, 200, 170))
+        picture.paste((90, 60, 40 + i), (20, 10, 60, 40 + i))
+        picture.save(tmp_path / f"even/{i}.png")
+    own = (*given[:2], "even", *given[3:], "--dry-run")
+    for more, words in (
+        (("--inverted", "3"), " --finish cel "),
+        (("--pairs", "1", "--moods"), " --finish cel "),
+    ):
+        said = toon(*own, *more, cwd=tmp_path)[2]
+        assert "; shapes of its own: --freeze-g 0" in said and words in said and "--eyes" not in said, said
 
 
 def test_a_run_with_moods_says_so_in_its_file(given, tmp_path, monkeypatch):
