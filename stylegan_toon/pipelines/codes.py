@@ -353,27 +353,19 @@ def paired(
     pictures = load_pictures([path], size, see=lambda name, data, picture: names.append(name))
     before = origin(path)  # of pictures that prepare has numbered
     place = {Path(before.get(name, name)).stem: i for i, name in reversed([*enumerate(sorted(names))])}
-    people, rows, of = (
-        [*range(len(codes.names))],
-        [place.get(name, -1) for name in codes.names],
-        [""] * len(codes.names),
-    )
+    drawn = [(i, place.get(name, -1), "") for i, name in enumerate(codes.names)]
     for word in words:
-        in_mood = [
-            (i, place[stem]) for i, name in enumerate(codes.names) if (stem := f"{name}-{word}") in place
-        ]
-        people += [i for i, _ in in_mood]
-        rows += [row for _, row in in_mood]
-        of += [word] * len(in_mood)
-    if not (count := sum(row >= 0 for row in rows)):
+        stems = [(i, f"{name}-{word}") for i, name in enumerate(codes.names)]
+        drawn += [(i, place[stem], word) for i, stem in stems if stem in place]
+    people, rows, of = map(list, zip(*drawn, strict=True))
+    if not (known := torch.tensor(rows) >= 0).any():
         raise InputError(
             f"no picture of {shown(path, 60)} bears the name of a code ({shown(codes.names[0], 30)}); "
             "name photos as their drawings, then invert them"
         )
-    some = len({i for i, row in zip(people, rows, strict=True) if row >= 0})
-    more = f", {count} with those in moods" if words else ""
+    some = len({i for i, row, _ in drawn if row >= 0})
+    more = f", {int(known.sum())} with those in moods" if words else ""
     report(f"{some} of {len(codes.names)} codes have a drawing in {shown(path, 60)}{more}")
-    known = torch.tensor(rows) >= 0
     shift = None if codes.shift is None else codes.shift[people]
     moods = torch.tensor([[float(mood == word) for word in words] for mood in of]) if words else None
     return Known(codes.w_plus[people], shift, pictures[torch.tensor(rows).clamp(min=0)], known, moods)
