@@ -90,7 +90,7 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
             taken["freeze_mapping"] = True
             words += " --freeze-mapping"
         common.report(f"{found.said}; {kind}: {words or 'the options as they are'}")
-        if kind != "many" and taken.get("finish"):
+        if kind in ("few", "some") and taken.get("finish"):
             common.report("few drawings change a photo little; --inverted 4 takes their shapes, too: avatars")
         left_out = () if target.own and not dry else given["exclude"]
         more = {"target": replace(target, path=found.path), "exclude": left_out}
