@@ -21,7 +21,7 @@ from PIL import Image
 SIZE = 128
 MOODS = {
     "": ("smile", "neutral"),
-    "-happy": ("laugh", "happy"),
+    "-happy": ("laugh", "neutral"),
     "-sad": ("sad", "sad"),
     "-angry": ("angry", "angry"),
 }
