@@ -48,7 +48,7 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def fitted(common: Common, **given: Any) -> None:
         from stylegan_toon.paths import sample_file
-        from stylegan_toon.pipelines.targets import EYES, FINISHES, INVERTED, KEPT, recipe, resolve
+        from stylegan_toon.pipelines.targets import EYES, FINISHES, KEPT, own_shapes, recipe, resolve
 
         target = resolve(given["target"], given["strict_target"])
         if target.note:
@@ -69,14 +69,13 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
                 common.quiet,
             )
         kind, numbers = recipe(found.number, found.resolutions)
-        own_shapes = given["inverted"] or given["moods"]
-        if own_shapes:
-            kind, numbers = "shapes of its own", INVERTED
-        settings: dict[str, Any] = dict(numbers)
         ships = target.path == sample_file(target.name)
         finish = FINISHES.get(target.name, found.finish) if ships else found.finish
+        settings: dict[str, Any] = dict(numbers)
         if finish != "paint":
-            settings |= {"finish": finish} if own_shapes else {"finish": finish, "eyes": EYES}
+            settings |= {"finish": finish, "eyes": EYES}
+        if given["inverted"] or given["moods"]:
+            kind, settings = "shapes of its own", own_shapes(found.number, finish, source)
         context = click.get_current_context()
         ours = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
         own = {name for name in given if context.get_parameter_source(name) not in ours}

@@ -33,7 +33,7 @@ from stylegan_toon.pipelines.models import (
     load_generator,
     parent_name,
 )
-from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, open_networks
+from stylegan_toon.pipelines.networks import about_run, fitted, gan_look, open_networks, open_start
 from stylegan_toon.pipelines.own import origin
 from stylegan_toon.pipelines.report import in_words, write_report
 from stylegan_toon.pipelines.targets import Target
@@ -176,10 +176,10 @@ def _open(task: Task, run: Run, method: Config, report: Callable[[str], None]) -
     if method.train != "all":  # a style's parent is a file; a run's state may be ahead of it
         source, parent = whole_generator(source)
     torch.manual_seed(run.seed)
-    _, d, g, seen = open_networks(source, (lambda text: None) if start else report)
-    begun = None
+    begun, lacks = None, list[str]()
+    _, d, g, seen = open_networks(source, lacks.append if start else report)
     if start:
-        _, d, begun, _ = open_networks(start, report)
+        begun, d = open_start(start, None if lacks else d, report)
         if begun.config != g.config or not same_mapping(g, begun):
             raise ModelError(
                 f"{shown(start, 50)} is no child of {shown(source, 50)}: it has another shape or mapping; "

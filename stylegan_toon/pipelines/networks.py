@@ -69,6 +69,23 @@ def open_networks(
     return g, d, g_ema, seen
 
 
+def open_start(
+    start: str, d: Discriminator | None, report: Callable[[str], None]
+) -> tuple[Generator, Discriminator]:
+    """g_ema of what a child begins as, and its discriminator: its own, else d, the source's if that has one.
+
+    report, errors: as open_networks.
+    """
+    lacks: list[str] = []
+    _, own, begun, _ = open_networks(start, lacks.append)
+    if lacks and d:
+        report(f"{shown(start, 60)} has no discriminator of its own; the source's goes on")
+        return begun, d
+    for line in lacks:
+        report(line)
+    return begun, own
+
+
 def _open_discriminator(name: str, g: Generator, report: Callable[[str], None] | None) -> Discriminator:
     try:
         made = open_model(name, "discriminator")

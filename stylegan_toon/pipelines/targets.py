@@ -61,6 +61,16 @@ INVERTED: Mapping[str, float] = {
     "look_every": 200,
     "save_every": 200,
 }
+# Of drawings in even tones or lines: a style of the source that has such shapes is near. Of few, against a
+# discriminator that would soon know them by heart.
+FAMILY, LIKE_DRAWN = ("faces", "faces-128"), "toon"
+FEW_DRAWN: Mapping[str, float] = {
+    "adversarial": 0.3,
+    "lr": 0.001,
+    "steps": 300,
+    "look_every": 150,
+    "save_every": 150,
+}
 FINISHES = {"storybook": "comic", "comic": "cel"}  # of sets that ship, by eye; of others as they look
 EYES = 0.4  # of what has a finish: as the styles that ship have them
 
@@ -125,3 +135,13 @@ def recipe(count: int, resolutions: int = 6) -> tuple[str, Mapping[str, float]]:
     kind = "few" if count < FEW else "some" if count < SOME else "many"
     most = {"freeze_g": max(0, resolutions - 2), "blend": resolutions // 2}
     return kind, {name: min(value, most.get(name, value)) for name, value in RECIPES[kind].items()}
+
+
+def own_shapes(count: int, finish: str, source: str) -> dict[str, float | str]:
+    """The options of a style whose shapes are its own, of so many drawings in a finish, as recipe's."""
+    options: dict[str, float | str] = dict(INVERTED)
+    if finish != "paint":
+        options["finish"] = finish
+        if source in FAMILY:
+            options |= {"start": LIKE_DRAWN, **(FEW_DRAWN if count < SOME else {})}
+    return options
