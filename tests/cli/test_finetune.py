@@ -11,6 +11,7 @@ from stylegan_toon.checkpoint.format import Checkpoint, load, save
 from stylegan_toon.cli.presets import cartoon_stylegan, parse_preset
 from stylegan_toon.errors import UsageError
 from stylegan_toon.pipelines.models import load_generator
+from stylegan_toon.pipelines.networks import open_networks, open_start
 from stylegan_toon.stylegan2.config import Config, channels_for
 from stylegan_toon.stylegan2.discriminator import Discriminator
 from stylegan_toon.stylegan2.edits import Edit, save_edit
@@ -423,6 +424,24 @@ def test_a_style_begins_as_another_of_the_same_source(place, tmp_path):
             *args, *option, "--steps", "1", "--start", "first", "--out", "third", cwd=tmp_path
         )
         assert got == 2 and words in (line := said.splitlines()[-1]) and len(line) <= 200, line
+
+
+def test_a_start_without_a_discriminator_takes_the_sources(place, tmp_path):
+    write(tmp_path / "whole.safetensors", NETWORK)
+    save(tmp_path / "alone.safetensors", load(place / "small.safetensors"))
+    _, d, _, _ = open_networks(str(place / "small.safetensors"))
+    said: list[str] = []
+    for start, whose, words in (("whole", None, None), ("alone", d, "the source's goes on")):
+        g, found = open_start(str(tmp_path / f"{start}.safetensors"), d, said.append)
+        assert (found is d) == (whose is d) and isinstance(g, Generator)
+        assert said == [] if words is None else words in said.pop()
+    assert open_start(str(tmp_path / "alone.safetensors"), None, said.append)[1] is not d
+    assert "starts afresh" in said.pop()
+    args = ("finetune", "--target", STORYBOOK, "--source", place / "small.safetensors", "--batch", "4", *CPU)
+    done(*args, "--steps", "1", "--lr", "1e-9", "--start", "alone.safetensors", "--out", "one", cwd=tmp_path)
+    after = load(tmp_path / "one/last.discriminator.safetensors", "discriminator").tensors
+    for name, value in d.state_dict().items():
+        torch.testing.assert_close(after[name].float(), value, atol=1e-3, rtol=1e-3)
 
 
 def test_expressions_are_kept_by_edits_of_the_source(place, tmp_path):

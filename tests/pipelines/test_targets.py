@@ -9,7 +9,7 @@ import pytest
 
 from stylegan_toon.cli import load
 from stylegan_toon.errors import InputError, ModelError
-from stylegan_toon.pipelines.targets import KEPT, PAPER, RECIPES, SHIPPED, recipe, resolve
+from stylegan_toon.pipelines.targets import KEPT, PAPER, RECIPES, SHIPPED, own_shapes, recipe, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,10 +88,20 @@ def test_fewer_pictures_end_sooner_are_varied_more_and_two_resolutions_are_left_
 
 def test_every_setting_of_a_recipe_is_an_option_of_finetune_and_differs_from_its_default():
     options = {param.name: param for param in load("finetune").params if isinstance(param, click.Option)}
-    for settings in RECIPES.values():
+    own = [own_shapes(count, finish, "faces") for count in (20, 400) for finish in ("paint", "cel")]
+    for settings in (*RECIPES.values(), *own):
         for name, value in settings.items():
             assert value != options[name].default
             assert options[name].type.convert(value, options[name], None) == value
+
+
+def test_few_drawings_in_tones_or_lines_begin_as_a_style_that_has_such_shapes():
+    few, many = own_shapes(20, "cel", "faces"), own_shapes(400, "ink", "faces")
+    assert (few["start"], few["finish"], many["start"], many["finish"]) == ("toon", "cel", "toon", "ink")
+    assert few["adversarial"] < 1 and few["steps"] < many["steps"] and "adversarial" not in many
+    assert "start" not in own_shapes(20, "cel", "mine.safetensors")  # of which toon is no child
+    painted = own_shapes(20, "paint", "faces")
+    assert not {"start", "finish", "adversarial"} & set(painted) and painted["freeze_g"] == 0
 
 
 def test_the_help_names_every_target():
