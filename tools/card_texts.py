@@ -61,7 +61,7 @@ TAUGHT = {
     },
     "toon": {
         "what": "the person as a cartoon character, with large eyes and a small mouth, as a square to use as an avatar",
-        "goal": "1,000 drawn heads of another set, of which it saw none",
+        "goal": "1,000 drawn heads of another set, of which it saw none, with pastel backgrounds where it draws the photo's",
         "data": "4,310 heads drawn for it, a calm one and one in a mood for each of 2,155 training photos of faces-128, with the hair, skin, clothes\n"
         "  and background that faces-128 draws of the photo's code (`tools/heads_of_codes.py`, `tools/draw_heads.mjs`): ToonHead by Johan Melin, CC BY 4.0,\n"
         "  closed mouths made darker, drawn with DiceBear (MIT). Before them 2,400 heads without photos.",
@@ -78,9 +78,9 @@ TAUGHT = {
     },
 }
 LIMITS = {
-    "toon": "Hair, skin and clothes are told from the photo, and one of four moods; who it is, glasses and the turn of the head hardly are, as codes "
-    "without shifts hardly know them. A laugh may look like a shout, closed mouths are thin, and a sad one is nearly nothing. Bald heads get marks on the forehead, thin, grey "
-    "and fair hair of dark photos turns to stains, dark clothes to blue and green ones. A light seam runs along dark hair.",
+    "toon": "Hair (none, short or long), skin, clothes, background and one of four moods are told from the photo; who it is, glasses and the turn of the head are not, "
+    "as codes without shifts hardly know them, and hair that is put up, or curly, is drawn short. A sad mouth is level rather than down. Skin of middle tones may be blotchy under the lines, shadows "
+    "stay beside the neck, and grey hair turns brown.",
     "toonhead": "Shapes are the person's, so it is a portrait in the manner of the drawn heads rather than such a head. Skin goes "
     "orange where the photo's light is warm; thin rims of glasses fade. With --detail 0 eyes tear apart at K = 0 (K = 1 and 2 were not looked at).",
     "comic": "Wrinkles become black lines, more so in faces that fill few pixels; skin of every lightness goes "
