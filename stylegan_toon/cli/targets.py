@@ -75,7 +75,10 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
         if finish != "paint":
             settings |= {"finish": finish, "eyes": EYES}
         if given["inverted"] or given["moods"]:
-            kind, settings = "shapes of its own", own_shapes(found.number, finish, source)
+            kind, settings = (
+                "shapes of its own",
+                own_shapes(found.number, finish, source if given["train"] == "all" else ""),
+            )
         context = click.get_current_context()
         ours = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
         own = {name for name in given if context.get_parameter_source(name) not in ours}
@@ -85,7 +88,8 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
         if not taken.get("blend") or "pairs" in own:  # kept is what is blended; drawings say it themselves
             taken = {name: value for name, value in taken.items() if name not in KEPT}
         words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in taken.items())
-        if "freeze_g" in taken:
+        codes = (given["inverted"] or given["moods"]) and "freeze_mapping" not in own  # they are the source's
+        if "freeze_g" in taken or (codes and "preset" not in own):
             taken["freeze_mapping"] = True
             words += " --freeze-mapping"
         common.report(f"{found.said}; {kind}: {words or 'the options as they are'}")

@@ -121,6 +121,12 @@ def test_even_drawings_are_finished_so_and_their_eyes_stay(given, tmp_path):
         said = toon(*own, *more, cwd=tmp_path)[2]
         assert "; shapes of its own: --freeze-g 0" in said and words in said and "--eyes" not in said, said
         assert "few drawings change" not in said
+    faces = ("finetune", "--target", "even", "--inverted", "3", "--dry-run", *CPU)
+    for more, begins in (
+        ((), True), (("--train", "lora"), False), (("--freeze-g", "1"), True), (("--steps", "9"), True),
+    ):  # fmt: skip
+        code, _, said = toon(*faces, *more, cwd=tmp_path)
+        assert code == 0 and ("--start toon --adversarial 0.3" in said) == begins, said
 
 
 def test_a_run_with_moods_says_so_in_its_file(given, tmp_path, monkeypatch):
