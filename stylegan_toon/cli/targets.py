@@ -74,11 +74,10 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
         settings: dict[str, Any] = dict(numbers)
         if finish != "paint":
             settings |= {"finish": finish, "eyes": EYES}
-        if given["inverted"] or given["moods"]:
-            kind, settings = (
-                "shapes of its own",
-                own_shapes(found.number, finish, source if given["train"] == "all" else ""),
-            )
+        shaped = given["inverted"] or given["moods"]
+        if shaped:
+            kind, whole = "shapes of its own", given["train"] == "all"
+            settings = own_shapes(found.number, finish, source if whole else "")
         context = click.get_current_context()
         ours = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
         own = {name for name in given if context.get_parameter_source(name) not in ours}
@@ -88,8 +87,9 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
         if not taken.get("blend") or "pairs" in own:  # kept is what is blended; drawings say it themselves
             taken = {name: value for name, value in taken.items() if name not in KEPT}
         words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in taken.items())
-        codes = (given["inverted"] or given["moods"]) and "freeze_mapping" not in own  # they are the source's
-        if "freeze_g" in taken or (codes and "preset" not in own):
+        if "freeze_g" in taken or (
+            shaped and not own & {"freeze_mapping", "preset"}
+        ):  # codes are the source's
             taken["freeze_mapping"] = True
             words += " --freeze-mapping"
         common.report(f"{found.said}; {kind}: {words or 'the options as they are'}")
