@@ -155,7 +155,7 @@ node tools/draw_heads.mjs 2400 128 "$runs/heads"
 mkdir -p "$runs/codes-plain"
 $toon invert "$runs/photos" --aligned --refine 0 --space w+ --out "$runs/codes-plain"
 own=(--target "$runs/heads.zip" --inverted 5 --moods --codes "$runs/codes-plain" --patience 0 --look-every 400)
-$toon finetune "${own[@]}" --steps 3000 --out "$runs/toon-1"
+$toon finetune "${own[@]}" --start faces --steps 3000 --out "$runs/toon-1" # else it would begin as the toon that ships
 $toon finetune "${own[@]}" --start "$runs/toon-1/last.safetensors" --steps 2400 --seed 6 --out "$runs/toon-2"
 $toon finetune "${own[@]}" --start "$runs/toon-2/last.safetensors" --steps 800 --seed 7 --lr 0.001 --ema 2500 --out "$runs/toon-3"
 # Then it is shown, for the codes of more photos, heads of the hair, skin and clothes that the source draws of each, in moods.
