@@ -159,8 +159,8 @@ $toon finetune "${own[@]}" --start faces --steps 3000 --out "$runs/toon-1" # els
 $toon finetune "${own[@]}" --start "$runs/toon-1/last.safetensors" --steps 2400 --seed 6 --out "$runs/toon-2"
 $toon finetune "${own[@]}" --start "$runs/toon-2/last.safetensors" --steps 800 --seed 7 --lr 0.001 --ema 2500 --out "$runs/toon-3"
 # Then it is shown, for the codes of more photos, heads of the hair, skin and clothes that the source draws of each, in moods.
-# (What ships saw 2,155 photos. In its first 2,500 steps the happy had raised brows, and in 1,000 of these closed mouths were
-# light, and the discriminator saw mirrored heads as well.)
+# (What ships saw 2,155 photos. Its toon-4 was two runs, of 1,000 and 1,500 steps, in which the happy had raised brows; in the
+# first closed mouths were light, a few heads were told otherwise, and the discriminator saw mirrored ones as well.)
 mkdir -p "$runs/more-photos"
 if [ -z "$(ls "$runs/more-photos")" ]; then
     (cd "$runs/all-photos" && ls {congress,lfw,synth}/*[1357].webp) | grep -vxFf pretrained/faces-exclude.txt | while read -r name; do

@@ -87,9 +87,8 @@ def fit_to_target(function: Callable[..., None]) -> Callable[..., None]:
         if not taken.get("blend") or "pairs" in own:  # kept is what is blended; drawings say it themselves
             taken = {name: value for name, value in taken.items() if name not in KEPT}
         words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in taken.items())
-        if "freeze_g" in taken or (
-            shaped and not own & {"freeze_mapping", "preset"}
-        ):  # codes are the source's
+        same_codes = shaped and not own & {"freeze_mapping", "preset"}  # drawn from those of the source
+        if "freeze_g" in taken or same_codes:
             taken["freeze_mapping"] = True
             words += " --freeze-mapping"
         common.report(f"{found.said}; {kind}: {words or 'the options as they are'}")

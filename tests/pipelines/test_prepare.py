@@ -197,11 +197,16 @@ def test_without_align_the_centre_square_is_taken(toon, tmp_path):
         )
 
 
-def test_drawn_faces_that_lie_alike_are_all_cut_alike_also_those_that_are_not_found(tmp_path):
+@pytest.mark.parametrize("lower", [0, 14])  # px; the square of such faces would reach out below
+def test_drawn_faces_that_lie_alike_are_all_cut_alike_also_those_that_are_not_found(tmp_path, lower):
     (tmp_path / "heads").mkdir()
     with zipfile.ZipFile(sample_file("toonhead")) as pack:
         for name in sorted(name for name in pack.namelist() if name.endswith((".png", ".webp", ".jpg")))[:20]:
             head = Image.open(pack.open(name)).convert("RGB")
+            if lower:
+                top = head.crop((0, 0, 128, 1)).resize((128, lower))
+                head.paste(head.crop((0, 0, 128, 128 - lower)), (0, lower))
+                head.paste(top, (0, 0))
             head.paste((255, 0, 0), (18, 98, 26, 106))  # its middle is at 21.5, 101.5
             head.save(tmp_path / "heads" / f"{Path(name).stem}.png")
     prepare([tmp_path / "heads"], tmp_path / "set.zip", Config(128, near=0, centre=True))
